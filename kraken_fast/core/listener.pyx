@@ -6,9 +6,9 @@ transport object: whatever still arrives from an older one is counted and droppe
 applied. picows itself goes on delivering frames for up to 10 ms after it failed a connection or after we did; those
 are dropped the same way.
 
-The owner hears: on_open(listener), then exactly once on_closed(code, reason, was_clean), the moment the connection is
-over for whatever cause, and on_gone(transport) when its socket is closed. In between on_writable(bool) and
-on_error(exception, count). Whoever owns the line decides how long an ended connection may linger.
+The owner hears: on_open(listener); then, unless it abandons the connection itself, exactly once
+on_closed(code, reason, was_clean), the moment the connection is over for whatever cause; in between on_writable(bool)
+and on_error(exception, count). Whoever owns the line decides how long the socket of an ended connection may linger.
 """
 
 import logging
@@ -128,8 +128,6 @@ cdef class LineListener(WSListener):
                 self._end(<int>(<object>int(handshake.sent.code)), handshake.sent.reason or "", False)
             else:
                 self._end(CLOSE_ABNORMAL, "", False)
-        if self._owner is not None:
-            self._owner.on_gone(transport)
 
     cpdef pause_writing(self):
         if self._owner is not None:
@@ -256,10 +254,9 @@ cdef class LineListener(WSListener):
         if not self._over:
             self._transport.send_close(<WSCloseCode>code, reason.encode())
 
-    def end(self, int code, str reason):
-        """Declare the present connection over: from now on nothing of it is heard."""
-        if not self._over:
-            self._end(code, reason, False)
+    def abandon(self):
+        """Declare the present connection over: from now on nothing of it is heard, on_closed included."""
+        self._over = True
 
     @property
     def unsent_bytes(self) -> int:
