@@ -8,6 +8,7 @@
       ProtocolError                 the peer broke the rules; drop and resync
         DecodeError(channel, offset, excerpt)  ChecksumError(symbol, expected, computed)
       SubscriptionError             the exchange refused, or never served, what was subscribed
+      CaptureError(path, offset)    a recording is damaged; what is before `offset` was read
       SourceError                   no value can be trusted as asked for
         StaleDataError(age_ms, quality)
 """
@@ -174,6 +175,19 @@ class ChecksumError(ProtocolError):
 
     def __str__(self) -> str:
         return f"book {printable(self.symbol)}: checksum {self.computed}, exchange says {self.expected}"
+
+
+class CaptureError(KrakenFastError):
+    """A capture file is damaged, cut, or none at all; everything before `offset` is intact and was read."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+        super().__init__(path, offset, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason} at byte {self.offset}"
 
 
 class SubscriptionError(KrakenFastError):
