@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
 
 from .checksum cimport TOP, Token
@@ -57,6 +58,7 @@ cdef class Book:
     cdef tuple _levels_raw(self, const Side* side)
 
 
+@cython.final
 cdef class OrderBook(Book):
     cdef readonly Line line
     cdef bint portable
@@ -79,6 +81,7 @@ cdef class OrderBook(Book):
     cdef void set_scales(self, int price_scale, int qty_scale) noexcept
 
 
+@cython.final
 cdef class BookSnapshot(Book):
     cdef readonly str quality
     cdef readonly object age_ms

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from .defs cimport CHANNEL_COUNT, FAILED, Channel, Status
@@ -9,6 +10,7 @@ from .symbols cimport Slot, SymbolTable
 from .market cimport CandleLog, TradeData, Words
 
 
+@cython.final
 cdef class Decoder(MessageSink):
     cdef readonly Line line
     cdef readonly dict instruments             # symbol -> types.Instrument
