@@ -47,4 +47,5 @@ cdef class Decoder(MessageSink):
     cdef Slot _slot(self, const char* name, int size)
     cdef Slot _new_slot(self, str symbol)
     cdef Slot _find(self, str symbol)
+    cdef Status _doubt_tickers(self, str symbol) except FAILED
     cdef Status _lose_book(self, str symbol, str reason) except FAILED
