@@ -43,6 +43,7 @@ from .core.handler import Callbacks, Handler
 from .core.latency import Histogram
 from .core.line import Line
 from .core.market import Candle, LiveTicker, Ticker, TickerSnapshot, Trade
+from .dial import FileAttempts
 from .errors import (
     ClosedError,
     ConfigError,
@@ -172,7 +173,7 @@ class Feed:
     Args (beyond those of `connect`):
         clock: monotonic and wall time. rng: jitter of reconnects.
         line, subscription: LineSettings, SubscriptionSettings.
-        budget: bound on connection attempts; None bounds this process and machine by the default store.
+        budget: bound on connection attempts; None counts those of all this user's processes on this machine.
         ssl_context: must verify, unless the host is loopback. use_aiofastnet: picows' faster transports.
     """
 
@@ -219,7 +220,7 @@ class Feed:
             clock=self._clock,
             rng=rng or SystemRandom(),
             settings=settings,
-            budget=budget,
+            budget=budget or AttemptBudget(FileAttempts.of_user()),
             ssl_context=ssl_context,
             use_aiofastnet=use_aiofastnet,
         )
