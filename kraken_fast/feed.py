@@ -32,6 +32,7 @@ from .config import (
     LineSettings,
     SubscriptionSettings,
     check_book_depth,
+    check_number,
     check_ohlc_interval,
     check_symbols,
 )
@@ -135,6 +136,12 @@ def connect(
             async for event in feed:
                 print(event)
     """
+    check_number("ready_s", ready_s, 0.001, 3600.0)
+    check_number("events_max", events_max, 1, whole=True)
+    if ticker_trigger not in ("trades", "bbo"):
+        raise ConfigError("ticker_trigger", ticker_trigger, "trades or bbo")
+    if handler is not None and not isinstance(handler, Handler):
+        raise ConfigError("handler", handler, "an instance of a Handler subclass, or None")
     return Feed(
         symbols=check_symbols(symbols),
         channels=_check_channels(channels),

@@ -70,13 +70,14 @@ async def until(condition: Callable[[], Any], within_s: float = 5.0) -> None:
 def assert_equals_truth(feed: Feed, ex: Exchange, symbol: str) -> None:
     book, truth = feed.book(symbol), ex.book(symbol)
     bids, asks = truth.top(book.depth)
-    assert [tuple(level) for level in book.bids] == [(level.price, level.qty) for level in bids]
-    assert [tuple(level) for level in book.asks] == [(level.price, level.qty) for level in asks]
+    assert [tuple(level) for level in book.bids] == list(bids)
+    assert [tuple(level) for level in book.asks] == list(asks)
 
 
 async def settle(feed: Feed, ex: Exchange, symbols: list[str]) -> None:
     """Stop the crowd and let what is on its way arrive, then compare."""
-    ex.core.rate = 0.0
+    for symbol in SYMBOLS:
+        ex.market(symbol).next_step_ns = None
     for _ in range(200):
         await asyncio.sleep(0.01)
         try:
@@ -262,7 +263,8 @@ async def test_slow_iterator_is_told_what_it_lost(exchange: Exchange) -> None:
         trades: list[int] = []
         feed.on_trade = lambda trade: trades.append(trade.trade_id)
         await until(lambda: len(trades) > 20)
-        exchange.core.rate = 0.0
+        for symbol in SYMBOLS:
+            exchange.market(symbol).next_step_ns = None
         await asyncio.sleep(0.2)
         feed.on_trade = None
         got: list[Any] = []
