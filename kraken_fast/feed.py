@@ -306,6 +306,7 @@ class Feed:
         self._timer = self._watch_timer = None
         if self._connection is not None:
             await self._connection.close()
+            self._decoder.new_epoch()
         for stream in tuple(self._streams):
             stream.finish(None)
         if self._capture is not None:

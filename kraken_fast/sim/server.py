@@ -169,7 +169,8 @@ class Server:
             self.flush()
             self._woken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._pause_s())
+                async with asyncio.timeout(self._pause_s()):  # wait_for may swallow a cancellation, bpo-37658
+                    await self._woken.wait()
 
     def _pause_s(self) -> float:
         deadline_ns = self.core.deadline_ns
