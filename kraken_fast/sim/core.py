@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 from ..errors import ConfigError
@@ -127,6 +127,11 @@ class ExchangeCore:
     def tradable(self) -> Mapping[str, Pair]:
         """The pairs that can be subscribed."""
         return {symbol: pair for symbol, pair in self.listing.pairs.items() if pair.status != "delisted"}
+
+    @property
+    def opened(self) -> Collection[str]:
+        """The symbols whose market has been opened."""
+        return self._feeds.keys()
 
     @property
     def deadline_ns(self) -> int | None:

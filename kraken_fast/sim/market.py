@@ -250,7 +250,12 @@ class Market:
     def _end(
         self, side: Side = "buy", ord_type: str = "limit", fills: list[Fill] | None = None
     ) -> list[Trade]:
-        trades = [self._trade(self.changed_ns, side, fill.price, fill.qty, ord_type) for fill in fills or ()]
+        # Fills of one taker show the same microsecond and differ by nanoseconds, so that REST can page between them.
+        first_ns = self.changed_ns - self.changed_ns % NS_PER_US
+        trades = [
+            self._trade(first_ns + at, side, fill.price, fill.qty, ord_type)
+            for at, fill in enumerate(fills or ())
+        ]
         quote = self.quote()
         if (quote.bid, quote.ask) != (self._quote.bid, self._quote.ask):
             self.quotes.append((self.changed_ns, quote))

@@ -154,7 +154,12 @@ class RestApi:
         modern = _modern(params)
         tradable = self._core.tradable.values()
         pairs = self._pairs(params) or [(_key(pair, modern), pair) for pair in tradable]
-        return {key: _ticker(self._core.market(pair.symbol)) for key, pair in pairs}
+        # Unless named, a market that nobody has opened yet stays closed and shows zeros, like a pair without a book.
+        opened = self._core.opened if "pair" not in params else self._core.listing.pairs
+        return {
+            key: _ticker(self._core.market(pair.symbol)) if pair.symbol in opened else _no_ticker(pair)
+            for key, pair in pairs
+        }
 
     def _depth(self, params: Mapping[str, str]) -> Any:
         key, pair = self._pair(params)
@@ -351,6 +356,23 @@ def _ticker(market: Market) -> dict[str, Any]:
         "l": [price(today.low), price(ticker.low)],
         "h": [price(today.high), price(ticker.high)],
         "o": price(today.open),
+    }
+
+
+def _no_ticker(pair: Pair) -> dict[str, Any]:
+    price, qty = _long_price(Decimal(0), pair), padded(Decimal(0), pair.qty_precision)
+    best = [price, "0", "0.000"]
+    two = [price, price]
+    return {
+        "a": best,
+        "b": best,
+        "c": [price, qty],
+        "v": [qty, qty],
+        "p": two,
+        "t": [0, 0],
+        "l": two,
+        "h": two,
+        "o": price,
     }
 
 

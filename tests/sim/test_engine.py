@@ -108,7 +108,10 @@ def test_coarser_precision_moves_prices_apart_and_keeps_the_book_sound(engine: M
     engine.submit("sell", D("1"), D("100.4"))
     engine.requantize(engine.pair.with_precision(price=0, qty=2))
     engine._check()
-    assert [(level.price, level.qty) for level in engine.bids] == [(D("100"), D("2.00")), (D("99"), D("1.00"))]
+    assert [(level.price, level.qty) for level in engine.bids] == [
+        (D("100"), D("2.00")),
+        (D("99"), D("1.00")),
+    ]
     assert [(level.price, level.qty) for level in engine.asks] == [(D("101"), D("1.00"))]
 
 

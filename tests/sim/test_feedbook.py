@@ -125,7 +125,9 @@ def test_an_empty_side_and_an_empty_book_are_told_and_checksummed(make_box: Any)
     market.clear("buy")
     market.clear("sell")
     book = ReferenceBook(10)
-    for text in [text for text in client.poll() + client.texts if '"book"' in text and '"method"' not in text]:
+    for text in [
+        text for text in client.poll() + client.texts if '"book"' in text and '"method"' not in text
+    ]:
         if book.bids or book.asks or "snapshot" in text:
             assert book.apply_raw(text) == book.checksum()
     assert (book.bids, book.asks, book.checksum()) == ([], [], 0)
@@ -138,12 +140,16 @@ def test_text_is_exact(box: Any) -> None:
     client = box.open()
     client.subscribe("book", ["BTC/USD"])
     text = client.texts[-1]
-    assert text.startswith('{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":')
+    assert text.startswith(
+        '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":'
+    )
     (data,) = loads(text)["data"]
     assert list(data) == ["symbol", "bids", "asks", "checksum", "timestamp"]
     for row in data["bids"] + data["asks"]:
         assert row["price"].as_tuple().exponent == -1
         assert row["qty"].as_tuple().exponent == -8
     assert " " not in text
-    assert [row["price"] for row in data["bids"]] == sorted((row["price"] for row in data["bids"]), reverse=True)
+    assert [row["price"] for row in data["bids"]] == sorted(
+        (row["price"] for row in data["bids"]), reverse=True
+    )
     assert [row["price"] for row in data["asks"]] == sorted(row["price"] for row in data["asks"])
