@@ -169,8 +169,10 @@ class Server:
             self.core.advance()
             self.flush()
             self._woken.clear()
+            # Not wait_for: before Python 3.12 it may swallow a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._pause_s())
+                async with asyncio.timeout(self._pause_s()):
+                    await self._woken.wait()
 
     def _pause_s(self) -> float:
         deadline_ns = self.core.deadline_ns

@@ -244,7 +244,7 @@ class WsSession:
         return rfc3339(self._core.now_ns() + self._rng.randint(40, 65) * NS_PER_US)
 
     def _emit(self, message: Message) -> None:
-        if not self._core.faults.armed:
+        if not self._core.faults.armed and not self.tamper.holding:
             self._send(message)
             return
         for changed in self.tamper.messages(message, self._core.now_ns()):
