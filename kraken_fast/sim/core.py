@@ -7,9 +7,9 @@
     for segment in line.poll(): ...     # bytes for that client
     core.deadline_ns                    # nothing happens by itself before this time
 
-Everything that happens is decided by the seed, the times the clock gave, and the bytes that came in: the same three
-give the same bytes out. Each market, line and the faults have their own generator, derived from the seed and
-their name, so that one more client does not change what the market does.
+Everything that happens is decided by the seed, the times the clock gave, and the bytes that came in: the same
+three give the same bytes out. Each market, line and the faults have their own generator, derived from the
+seed and their name, so that one more client does not change what the market does.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class ExchangeCore:
         return line
 
     def disconnect(self, line: Line) -> None:
-        """A connection is gone, whoever ended it."""
+        """Forget a connection that is gone, whoever ended it."""
         line.lost()
         self.lines.pop(line.number, None)
 

@@ -1,9 +1,10 @@
 """One TCP connection of a WebSocket client, as bytes: upgrade, frames, session, and the faults of all three.
 
 Theory of operation. A line is in one of four states. UPGRADE collects the HTTP request; OPEN reads frames and
-hands texts to the session; CLOSED has an `ending` and gives out what is left; DEAD says nothing any more but keeps
-its socket (hanging, half open). Bytes come in by `receive`; `poll` gives the bytes that may leave now. Whoever owns
-the socket writes them, and ends the connection the way `ending` says once `poll` has nothing left.
+hands texts to the session; CLOSED has an `ending` and gives out what is left; DEAD says nothing any more but
+keeps its socket (hanging, half open). Bytes come in by `receive`; `poll` gives the bytes that may leave now.
+Whoever owns the socket writes them, and ends the connection the way `ending` says once `poll` has nothing
+left.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Line:
             self._end("fin")
 
     def lost(self) -> None:
-        """The client is gone."""
+        """Take note that the client is gone."""
         self.session.leave()
         self.state = State.CLOSED
         self._wire.clear()

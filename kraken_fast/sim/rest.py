@@ -1,8 +1,8 @@
 """The public REST API without I/O: a request in, a response out.
 
-Kraken answers refusals with status 200 and an error list. Answers are keyed by the pair's id whatever name was asked
-for; prices come with more decimals than the pair has, Depth quantities with three, Ticker sizes in whole lots.
-Those oddities are the real exchange's and are kept.
+Kraken answers refusals with status 200 and an error list. Answers are keyed by the pair's id whatever name
+was asked for; prices come with more decimals than the pair has, Depth quantities with three, Ticker sizes in
+whole lots. Those oddities are the real exchange's and are kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRADES_PER_CALL_MAX = 1000
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-# Thresholds of 30-day volume and percent, the first three of the published schedule; JSON numbers on the wire.
+# Thresholds of 30-day volume and percent, the first three of the schedule; JSON numbers on the wire.
 _FEES = ((0, 0.4), (10_000, 0.35), (50_000, 0.24))
 _FEES_MAKER = ((0, 0.25), (10_000, 0.2), (50_000, 0.14))
 
@@ -154,7 +154,7 @@ class RestApi:
         modern = _modern(params)
         tradable = self._core.tradable.values()
         pairs = self._pairs(params) or [(_key(pair, modern), pair) for pair in tradable]
-        # Unless named, a market that nobody has opened yet stays closed and shows zeros, like a pair without a book.
+        # Unless named, a market that nobody has opened stays closed and shows zeros, as one without a book.
         opened = self._core.opened if "pair" not in params else self._core.listing.pairs
         return {
             key: _ticker(self._core.market(pair.symbol)) if pair.symbol in opened else _no_ticker(pair)
@@ -216,8 +216,8 @@ class RestApi:
     def _pairs(self, params: Mapping[str, str]) -> list[tuple[str, Pair]]:
         """Find the pairs asked for, each with the key that answers it.
 
-        The key is the pair's id whatever name was used, but a name with a slash answers as asked: python-kraken-sdk
-        3.5.1 looks up `BTC/USD` in the answer to `pair=BTC/USD`.
+        The key is the pair's id whatever name was used, but a name with a slash answers as asked:
+        python-kraken-sdk 3.5.1 looks up `BTC/USD` in the answer to `pair=BTC/USD`.
         """
         names = {
             alias: pair
@@ -379,8 +379,7 @@ def _no_ticker(pair: Pair) -> dict[str, Any]:
 def _levels(side: BookSide, count: int, market: Market) -> list[list[Any]]:
     seconds = market.changed_ns // NS_PER_S
     return [
-        [_long_price(level.price, market.pair), padded(level.qty, 3), seconds]
-        for level in islice(side, count)
+        [_long_price(level.price, market.pair), padded(level.qty, 3), seconds] for level in side.best(count)
     ]
 
 

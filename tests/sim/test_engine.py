@@ -30,7 +30,7 @@ def engine(steps: Steps) -> MatchingEngine:
     return MatchingEngine(Listing(["BTC/USD"]).pair("BTC/USD"), steps)
 
 
-def D(text: str) -> Decimal:  # noqa: N802 - reads as the type it makes
+def D(text: str) -> Decimal:
     return Decimal(text)
 
 

@@ -132,6 +132,12 @@ async def _open(ex: Exchange) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
     return reader, writer
 
 
+def test_it_runs_on_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    uvloop.run(test_a_reset_is_a_reset_and_an_end_is_an_end())
+    uvloop.run(test_slow_lines_are_slow_on_real_sockets())
+
+
 async def test_a_reset_is_a_reset_and_an_end_is_an_end() -> None:
     async with Exchange(["BTC/USD"], seed=7) as ex:
         reader, writer = await _open(ex)
@@ -175,7 +181,7 @@ def test_wrong_arguments_are_refused_with_help() -> None:
     with pytest.raises(UnknownSymbolError, match=r"XBT/USD'; did you mean BTC/USD"):
         Exchange(["XBT/USD"])
     with pytest.raises(ConfigError, match="symbols='BTC/USD': must be a list"):
-        Exchange("BTC/USD")  # type: ignore[arg-type]
+        Exchange("BTC/USD")
     with pytest.raises(ConfigError, match="rate=-1"):
         Exchange(rate=-1)
     with pytest.raises(RuntimeError, match="not running"):
