@@ -28,8 +28,8 @@ class Exchange:
             assert my_book == ex.book("BTC/USD").top(10)
 
     Args:
-        symbols: what it lists, such as BTC/USD; None for a handful, "all" for the 683 recorded pairs, whose markets
-            then open when first asked for.
+        symbols: what it lists, such as BTC/USD; None for a handful, "all" for the 683 recorded pairs, whose
+            markets then open when first asked for.
         seed: of everything that happens by chance.
         rate: actions of the crowd per second and symbol; 0 leaves stepping to you (`advance`).
         tls: serve wss and https on localhost with a certificate authority of its own (`ca_file`).
@@ -38,7 +38,8 @@ class Exchange:
         rest_port: 0 for any free one.
         levels: price levels of each side that the crowd keeps up.
         snapshot_delay_ms: from acknowledgement to snapshot; some 100 ms were seen on the real exchange.
-        limit_connections: refuse an address after 150 connections in ten minutes; None means unless on loopback.
+        limit_connections: refuse an address after 150 connections in ten minutes; None means only off
+            loopback.
         now_ns: the wall clock, nanoseconds since the epoch.
 
     Raises:

@@ -1,11 +1,11 @@
 """A seeded crowd: the orders that keep a market moving.
 
-Each step is one action of somebody: a limit order arrives, is cancelled, is amended, moves; or somebody crosses the
-spread. Actions cluster near the best price as on the recorded book, with a long tail into the depth. A slowly
-changing mood makes buyers or sellers the more eager, so the price drifts.
+Each step is one action of somebody: a limit order arrives, is cancelled, is amended, moves; or somebody
+crosses the spread. Actions cluster near the best price as on the recorded book, with a long tail into the
+depth. A slowly changing mood makes buyers or sellers the more eager, so the price drifts.
 
-Only additions, comparisons and divisions of the generator's numbers are used, no logarithm and no power: those
-differ between C libraries, and the same seed has to give the same market everywhere.
+Only additions, comparisons and divisions of the generator's numbers are used, no logarithm and no power:
+those differ between C libraries, and the same seed has to give the same market everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .engine import BookSide, Fill, MatchingEngine, Order, Side
 from .instruments import start_price
 
 LEVELS_MIN = 3
-"""Nobody takes or cancels from a side with no more levels than this: the crowd never empties its own market."""
+"""Nobody takes from a side with no more levels than this: the crowd never empties its own market."""
 
 _GAP_TICKS = 5
 """Mean distance of neighbouring levels when the market opens, in ticks."""
@@ -25,7 +25,7 @@ _GAP_TICKS = 5
 _RANK_SCALE = 4.0
 """Median rank at which somebody acts; one action in four falls beyond rank 12."""
 
-# Shares of the actions. Tuned so that depth 10 shows 55 to 60 % single-level messages and some 1.5 levels on average.
+# Tuned so that depth 10 shows 55 to 60 % single-level messages and some 1.5 levels a message, as recorded.
 _ACTIONS = ("add", "cancel", "amend", "move", "replace", "cross")
 _SHARES = (30, 40, 8, 10, 4, 6)
 
@@ -118,7 +118,7 @@ class Flow:
                 price += away * self._rng.randint(1, 2 * _GAP_TICKS - 1)
 
     def _passive_price(self, side: BookSide) -> Decimal:
-        """Choose a price that does not cross: mostly among the best levels, now and then inside the spread."""
+        """Choose a price that does not cross: mostly near the best, now and then inside the spread."""
         pair = self._engine.pair
         tick = pair.price_increment
         away = tick if side.side == "sell" else -tick

@@ -1,10 +1,11 @@
 """The exchange's faces to the network: a WebSocket port and a REST port on one event loop.
 
-Both are thin. The WebSocket side owns sockets and gives the bytes to `Line`, which needs every byte for its faults and
-has to run without sockets too; so it is a plain `asyncio.Protocol` and no WebSocket library. REST is aiohttp.
+Both are thin. The WebSocket side owns sockets and gives the bytes to `Line`, which needs every byte for its
+faults and has to run without sockets too; so it is a plain `asyncio.Protocol` and no WebSocket library. REST
+is aiohttp.
 
-One task, the pump, drives everything that happens by itself: it sleeps until the core's deadline, or until a fault
-changes, advances the core and writes what the lines have to say.
+One task, the pump, drives everything that happens by itself: it sleeps until the core's deadline, or until a
+fault changes, advances the core and writes what the lines have to say.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .line import Line
 
 _SLEEP_MAX_S = 0.1
-"""The pump looks again at least this often: deadlines of lines that were opened meanwhile are not told to it."""
+"""The pump looks again at least this often: nobody tells it of what changes by hand."""
 
 
 class _LineProtocol(asyncio.Protocol):
@@ -37,7 +38,8 @@ class _LineProtocol(asyncio.Protocol):
         self.line: Line | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not derive from it
+        # uvloop's transports are none by class, only by behaviour.
+        self._transport = cast(asyncio.Transport, transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -45,7 +47,7 @@ class _LineProtocol(asyncio.Protocol):
         try:
             self.line = self._server.core.connect(address)
         except ConnectionRefusedError:
-            transport.abort()
+            self._transport.abort()
             return
         self._server.protocols[self] = None
         self.flush()
@@ -168,8 +170,9 @@ class Server:
             self.core.advance()
             self.flush()
             self._woken.clear()
+            # Not wait_for: before Python 3.12 it may swallow a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s()):  # wait_for may swallow a cancellation, bpo-37658
+                async with asyncio.timeout(self._pause_s()):
                     await self._woken.wait()
 
     def _pause_s(self) -> float:

@@ -1,9 +1,9 @@
 """One WebSocket v2 session: texts in, messages out, no I/O.
 
 Theory of operation. A session greets with `status`. From its first subscription on it sends a heartbeat every
-second, whatever else it sends. Each symbol of a request is answered by itself, then comes its snapshot, then its
-updates; from the moment of the snapshot the market feed delivers straight to the session. A session without
-subscriptions from which nothing was heard for a minute is closed.
+second, whatever else it sends. Each symbol of a request is answered by itself, then comes its snapshot, then
+its updates; from the moment of the snapshot the market feed delivers straight to the session. A session
+without subscriptions from which nothing was heard for a minute is closed.
 
 There are no sequence numbers on public channels and no memory: a new session starts from nothing.
 """
@@ -37,7 +37,7 @@ _HEARTBEAT = Message(HEARTBEAT_TEXT, "heartbeat", "heartbeat")
 
 @dataclass(slots=True)
 class Subscription:
-    """What a session gets of one channel and symbol. Until the snapshot is out the feed does not know of it."""
+    """What a session gets of one channel and symbol. The feed knows of it once it is `live`."""
 
     channel: str
     symbol: str
@@ -244,7 +244,7 @@ class WsSession:
         return rfc3339(self._core.now_ns() + self._rng.randint(40, 65) * NS_PER_US)
 
     def _emit(self, message: Message) -> None:
-        if not self._core.faults.armed:
+        if not self._core.faults.armed and not self.tamper.holding:
             self._send(message)
             return
         for changed in self.tamper.messages(message, self._core.now_ns()):
