@@ -639,7 +639,6 @@ class _Wiring(Callbacks):
 
     def on_down(self, reason: TransportError, epoch: int) -> None:
         feed = self._feed
-        feed._decoder.new_epoch()
         feed._subscriptions.line_down()
         feed._crossed_since.clear()
         self._note("lost", epoch=epoch, reason=str(reason))
@@ -648,6 +647,8 @@ class _Wiring(Callbacks):
 
     def on_state(self, old: LineState, new: LineState, reason: str) -> None:
         feed = self._feed
+        if new is LineState.DOWN:
+            feed._decoder.new_epoch()  # before anybody is told, so that nobody reads it as live
         _log.info("line %s -> %s: %s", old.value, new.value, reason)
         feed._notice(LineChange(old.value, new.value, reason))
         if new is LineState.CLOSED and feed._connection is not None:
