@@ -142,8 +142,12 @@ class Queues:
         self._leaving[entry.key] = entry
 
     def join(self, entry: Entry, *, first: bool) -> None:
-        """Queue a subscribe, before the bulk or in it."""
-        (self._first if first else self._bulk)[entry.key] = entry
+        """Queue a subscribe, before the bulk or in it; once is enough."""
+        if first:
+            self._bulk.pop(entry.key, None)
+            self._first[entry.key] = entry
+        elif entry.key not in self._first:
+            self._bulk[entry.key] = entry
 
     def drop(self, entry: Entry) -> None:
         """Take an entry out of wherever it waits."""

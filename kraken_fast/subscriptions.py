@@ -432,33 +432,30 @@ class Subscriptions:
         for symbol in request.unanswered:
             entry = self._entries[request.channel, symbol]
             entry.asked += 0 if request.is_excused else 1
-            if not request.is_subscribe:
-                if entry.asked < 2:
-                    self._queues.leave(entry)
-                else:
-                    self._left(entry)
-            elif not entry.wanted:
-                self._enter(entry, Phase.LOST)
-                self._leave(entry)
-            elif entry.asked < 2:
-                self._ask_again(entry)
-            else:
+            if entry.asked < 2 or not entry.wanted and request.is_subscribe:
+                self._repeat(entry, request)
+            elif request.is_subscribe:
                 self._lose(entry, f"no acknowledgement within {self._settings.ack_s:g} s, twice", now_ns)
+            else:
+                self._left(entry)
 
     def _ask_one_by_one(self, request: Request) -> None:
         del self._requests[request.req_id]
         for symbol in request.unanswered:
             entry = self._entries[request.channel, symbol]
             entry.alone = True
-            if request.is_subscribe:
-                self._ask_again(entry)
-            else:
-                self._queues.leave(entry)
+            self._repeat(entry, request)
 
-    def _ask_again(self, entry: Entry) -> None:
-        self._enter(entry, Phase.IDLE)
-        entry.leave_on_ack = False
-        self._queue(entry, heals=entry.alone)
+    def _repeat(self, entry: Entry, request: Request) -> None:
+        if not request.is_subscribe:
+            self._queues.leave(entry)
+        elif entry.wanted:
+            self._enter(entry, Phase.IDLE)
+            entry.leave_on_ack = False
+            self._queue(entry, heals=entry.alone)
+        else:  # unwanted meanwhile: nobody knows whether the exchange holds it
+            self._enter(entry, Phase.LOST)
+            self._leave(entry)
 
     def _on_entry_due(self, entry: Entry, version: int, now_ns: int) -> None:
         if version == RETRY_UNVERIFIED:
@@ -472,7 +469,8 @@ class Subscriptions:
             if entry.was_acked:
                 self._leave(entry)
             else:
-                self._ask_again(entry)
+                self._enter(entry, Phase.IDLE)
+                self._queue(entry)
 
     def _on_no_snapshot(self, entry: Entry, now_ns: int) -> None:
         entry.unserved += 1

@@ -8,14 +8,13 @@ we see the first, and nothing above it can change that.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from random import Random
 
 import kosoku
 import pytest
-from wire import LOOPS
+from wire import each_loop
 
 from kraken_fast.config import Endpoints, LineSettings
 from kraken_fast.core.clock import SystemClock
@@ -81,8 +80,6 @@ async def run_cases(include: list[str] | None, exclude: list[str] | None) -> lis
 
         await asyncio.gather(*(run_case(index) for index in range(1, count + 1)))
         await visit(f"{base}/updateReports?agent=kraken_fast")
-        with contextlib.suppress(kosoku.FailureError):
-            return await server.get_result()
         try:
             return await server.get_result()
         except kosoku.FailureError as failure:
@@ -96,11 +93,6 @@ def failed(results: list[kosoku.CaseResult]) -> list[str]:
     return bad
 
 
-@pytest.fixture(params=LOOPS)
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
-    return LOOPS[request.param]()
-
-
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="kraken_fast")
@@ -108,12 +100,14 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.fault("W06", kind="L")
 @pytest.mark.fault("W07", kind="L")
+@each_loop
 async def test_cases_of_the_protocol() -> None:
     results = await run_cases(None, ["9.*", "12.*", "13.*"])
     assert len(results) == 247
     assert len(failed(results)) <= 1
 
 
+@each_loop
 async def test_cases_of_limits_and_performance() -> None:
     results = await run_cases(["9.*"], None)
     assert len(results) == 54
