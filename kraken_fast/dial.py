@@ -95,6 +95,9 @@ class Dialer:
         self._ssl_context = ssl_context
         if ssl_context is not None:
             self._check_verifies(ssl_context)
+        # picows would log each read after a broken frame, and whole headers at its debug level. What matters of it
+        # reaches the owner as the reason of an end.
+        self._silence = logging.Logger("kraken_fast.wire", logging.CRITICAL)
         self.sockets: set[LineProtocol] = set()
         """All that are open, those of ended connections too."""
         self.current: LineProtocol | None = None
@@ -179,7 +182,7 @@ class Dialer:
             self._resource,
             True,  # client side
             check_upgrade,
-            logging.getLogger("kraken_fast.wire"),
+            self._silence,
             True,  # disconnect on exceptions: ours never get that far
             None,  # upgrade timeout: the whole attempt has one
             False,  # automatic pings: silence is judged on data

@@ -12,6 +12,7 @@ import hashlib
 import math
 import selectors
 import socket
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -102,6 +103,7 @@ class VirtualPeer:
         self.transport: VirtualTransport
         self._script = script
         self._free_at = 0.0
+        self._under_way: deque[bytes] = deque()
 
     def from_client(self, data: bytes) -> None:
         self.received += data
@@ -119,7 +121,11 @@ class VirtualPeer:
     def send(self, data: bytes, *, delay_s: float = 0.0) -> None:
         """Send bytes; they arrive in order, `delay_s` later or when the earlier ones have."""
         self._free_at = max(self._free_at, self.loop.time() + delay_s)
-        self.loop.call_at(self._free_at, self.transport.deliver, data)
+        self._under_way.append(data)  # a loop may swap timers of the same instant, a stream does not swap bytes
+        self.loop.call_at(self._free_at, self._arrive)
+
+    def _arrive(self) -> None:
+        self.transport.deliver(self._under_way.popleft())
 
     def text(self, text: bytes, *, delay_s: float = 0.0) -> None:
         self.send(frame(TEXT, text), delay_s=delay_s)
