@@ -97,7 +97,7 @@ class Dialer:
             self._check_verifies(ssl_context)
         # picows would log each read after a broken frame, and whole headers at its debug level. What matters of it
         # reaches the owner as the reason of an end.
-        self._silence = logging.Logger("kraken_fast.wire", logging.CRITICAL)
+        self._silence = logging.Logger("kraken_fast.wire", logging.CRITICAL)  # noqa: LOG001 - nobody else's
         self.sockets: set[LineProtocol] = set()
         """All that are open, those of ended connections too."""
         self.current: LineProtocol | None = None

@@ -14,6 +14,7 @@ from random import Random
 
 import kosoku
 import pytest
+from kosoku._kosoku import CaseResult
 from wire import each_loop
 
 from kraken_fast.config import Endpoints, LineSettings
@@ -68,7 +69,7 @@ async def visit(url: str, *, echo: bool = True) -> list[bytes]:
     return texts
 
 
-async def run_cases(include: list[str] | None, exclude: list[str] | None) -> list[kosoku.CaseResult]:
+async def run_cases(include: list[str] | None, exclude: list[str] | None) -> list[CaseResult]:
     async with kosoku.run_fuzzingserver(include, exclude, host="127.0.0.1", port=0) as server:
         base = f"ws://127.0.0.1:{server.port}"
         count = int((await visit(f"{base}/getCaseCount", echo=False))[0])
@@ -81,12 +82,13 @@ async def run_cases(include: list[str] | None, exclude: list[str] | None) -> lis
         await asyncio.gather(*(run_case(index) for index in range(1, count + 1)))
         await visit(f"{base}/updateReports?agent=kraken_fast")
         try:
-            return await server.get_result()
+            results = await server.get_result()
         except kosoku.FailureError as failure:
-            return list(failure.results)
+            results = list(failure.results)
+    return results
 
 
-def failed(results: list[kosoku.CaseResult]) -> list[str]:
+def failed(results: list[CaseResult]) -> list[str]:
     verdicts = Counter(result.behavior.value for result in results)
     bad = [result.case_id for result in results if not result.passed]
     print(f"\nAutobahn: {len(results) - len(bad)} of {len(results)} passed, {dict(verdicts)}, failed: {bad}")

@@ -19,7 +19,9 @@ def test_three_instant_tries_then_full_jitter_that_doubles_to_thirty_seconds() -
             wait = backoff.after_loss(0)
             assert 0.0 <= wait <= ceiling
             longest[i] = max(longest[i], wait)
-    assert all(most > 0.95 * ceiling for most, ceiling in zip(longest, ceilings, strict=True)), "jitter is full"
+    assert all(most > 0.95 * ceiling for most, ceiling in zip(longest, ceilings, strict=True)), (
+        "jitter is full"
+    )
 
 
 @pytest.mark.fault("N12", kind="U")

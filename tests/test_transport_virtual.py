@@ -243,7 +243,9 @@ def test_an_unanswered_ping_of_ours_kills_nothing() -> None:
         await asyncio.sleep(600)
         assert owner.downs == [] and not owner.reached(LineState.SUSPECT)
         assert 20 <= line.app_pings_sent <= 24
-        assert APP_PING == b'{"method":"ping"}' and len(loop.peers[0].received) == line.app_pings_sent * (6 + 17)
+        assert APP_PING == b'{"method":"ping"}' and len(loop.peers[0].received) == line.app_pings_sent * (
+            6 + 17
+        )
         await line.close()
 
     run_virtual(main)
@@ -278,7 +280,9 @@ def test_a_blocked_loop_drains_its_socket_before_it_judges(seconds: float) -> No
         assert owner.downs == [] and not owner.reached(LineState.SUSPECT)
         assert line.loop_lag_ms_max >= seconds * 1000 - 600
         await asyncio.sleep(4)
-        assert isinstance(owner.downs[0][0], HeartbeatTimeoutError), "and a line that is dead is still found dead"
+        assert isinstance(owner.downs[0][0], HeartbeatTimeoutError), (
+            "and a line that is dead is still found dead"
+        )
         await line.close()
 
     run_virtual(main)
@@ -286,7 +290,11 @@ def test_a_blocked_loop_drains_its_socket_before_it_judges(seconds: float) -> No
 
 def test_suspect_becomes_live_when_heard_again() -> None:
     async def main(loop: VirtualLoop) -> None:
-        loop.script = lambda peer: [peer.text(HEARTBEAT, delay_s=at) for at in (0.0, 2.0)]  # type: ignore[return-value]
+        def script(peer: VirtualPeer) -> None:
+            peer.text(HEARTBEAT)
+            peer.text(HEARTBEAT, delay_s=2.0)
+
+        loop.script = script
         line, owner = armed_line(loop)
         await asyncio.sleep(2.2)
         assert [new for _, new, _ in owner.states][-2:] == [LineState.SUSPECT, LineState.LIVE]
@@ -367,7 +375,9 @@ def test_a_line_that_a_sink_exception_put_in_doubt_is_recycled_at_once() -> None
 
     async def main(loop: VirtualLoop) -> None:
         owner = Doubtful()
-        loop.script = lambda peer: peer.send(frame(TEXT, b"bad") + frame(TEXT, b"good") if len(loop.peers) == 1 else b"")
+        loop.script = lambda peer: peer.send(
+            frame(TEXT, b"bad") + frame(TEXT, b"good") if len(loop.peers) == 1 else b""
+        )
 
         def on_text(text: bytes, recv_ns: int) -> None:
             owner.on_text(text, recv_ns)

@@ -121,7 +121,9 @@ class VirtualPeer:
     def send(self, data: bytes, *, delay_s: float = 0.0) -> None:
         """Send bytes; they arrive in order, `delay_s` later or when the earlier ones have."""
         self._free_at = max(self._free_at, self.loop.time() + delay_s)
-        self._under_way.append(data)  # a loop may swap timers of the same instant, a stream does not swap bytes
+        self._under_way.append(
+            data
+        )  # a loop may swap timers of the same instant, a stream does not swap bytes
         self.loop.call_at(self._free_at, self._arrive)
 
     def _arrive(self) -> None:

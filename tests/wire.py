@@ -52,7 +52,8 @@ def each_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     signature = inspect.signature(test)
     name = inspect.Parameter("loop_name", inspect.Parameter.KEYWORD_ONLY)
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), name])  # type: ignore[attr-defined]
-    return pytest.mark.parametrize("loop_name", LOOPS)(run)
+    marked: Callable[..., None] = pytest.mark.parametrize("loop_name", LOOPS)(run)
+    return marked
 
 
 def frame(
@@ -183,7 +184,7 @@ async def serve(
             await script(Peer(reader, writer))
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the test raises it
             server.errors.append(error)
         finally:
             tasks.discard(task)

@@ -83,7 +83,19 @@ class Reference:
         return "fail", None
 
 
-PIECES = [b"", b"a", b"{}", b"\xc3", b"\xa9", b"\xe2\x82", b"\xac", b"\xff", b"\xed\xa0", b"x" * 30, b"\xf4\x8f\xbf\xbf"]
+PIECES = [
+    b"",
+    b"a",
+    b"{}",
+    b"\xc3",
+    b"\xa9",
+    b"\xe2\x82",
+    b"\xac",
+    b"\xff",
+    b"\xed\xa0",
+    b"x" * 30,
+    b"\xf4\x8f\xbf\xbf",
+]
 
 
 @pytest.mark.fault("W05", kind="Z")
@@ -97,10 +109,14 @@ def test_any_sequence_of_frames_is_judged_like_the_reference(seed: int) -> None:
         policy = FramePolicy(message_bytes_max=limits[0], fragments_max=limits[1])
         reference = Reference(*limits)
         for _ in range(rng.randint(1, 25)):
-            opcode = rng.choice([TEXT, TEXT, BINARY, CONTINUATION, CONTINUATION, CONTINUATION, PING, rng.randrange(16)])
+            opcode = rng.choice(
+                [TEXT, TEXT, BINARY, CONTINUATION, CONTINUATION, CONTINUATION, PING, rng.randrange(16)]
+            )
             payload = b"".join(rng.choices(PIECES, k=rng.choice([0, 1, 1, 2, 3])))
             if opcode == CLOSE:
-                payload = rng.choice([b"", b"x", rng.randrange(65536).to_bytes(2, "big") + payload, b"\x03\xe8" + payload])
+                payload = rng.choice(
+                    [b"", b"x", rng.randrange(65536).to_bytes(2, "big") + payload, b"\x03\xe8" + payload]
+                )
             fin, reserved = rng.random() < 0.6, rng.random() < 0.01
             expected = reference.feed(opcode, payload, fin=fin, reserved=reserved)
             assert policy.feed(opcode, payload, fin=fin, reserved=reserved) == expected
@@ -152,7 +168,10 @@ def test_a_message_of_exactly_the_cap_is_fine() -> None:
 def test_bad_text_fails_at_the_first_impossible_byte() -> None:
     """Autobahn 6.4: an impossible sequence is not waited out to the end of its message."""
     policy = FramePolicy()
-    assert policy.feed(TEXT, b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4", fin=False) == ("nothing", None)
+    assert policy.feed(TEXT, b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4", fin=False) == (
+        "nothing",
+        None,
+    )
     assert policy.feed(CONTINUATION, b"\x90", fin=False) == ("fail", None)
     assert policy.close_code == 1007
 
@@ -165,7 +184,25 @@ def test_limits_must_be_positive() -> None:
 
 @pytest.mark.fault("W07", kind="Z")
 def test_utf8_agrees_with_pythons_decoder() -> None:
-    edges = [0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED]
+    edges = [
+        0x00,
+        0x41,
+        0x7F,
+        0x80,
+        0x8F,
+        0x90,
+        0x9F,
+        0xA0,
+        0xBF,
+        0xC0,
+        0xC1,
+        0xC2,
+        0xDF,
+        0xE0,
+        0xE1,
+        0xEC,
+        0xED,
+    ]
     edges += [0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF]
     for size in (1, 2):
         for data in itertools.product(range(256), repeat=size):
@@ -176,17 +213,19 @@ def test_utf8_agrees_with_pythons_decoder() -> None:
     rng = random.Random(7)
     for _ in range(20_000):
         text = "".join(chr(rng.choice([65, 0xE9, 0x20AC, 0x1F600, 0xFFFF])) for _ in range(rng.randrange(30)))
-        data = bytearray(text.encode())
-        if data and rng.random() < 0.5:
-            data[rng.randrange(len(data))] = rng.choice(edges)
-        assert is_utf8(bytes(data)) == decodes(bytes(data)), data
+        mutated = bytearray(text.encode())
+        if mutated and rng.random() < 0.5:
+            mutated[rng.randrange(len(mutated))] = rng.choice(edges)
+        assert is_utf8(bytes(mutated)) == decodes(bytes(mutated)), mutated
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_text_split_anywhere_is_judged_as_the_whole(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(300):
-        text = "".join(chr(rng.choice([65, 66, 0xE9, 0x20AC, 0x1F600])) for _ in range(rng.randint(1, 40))).encode()
+        text = "".join(
+            chr(rng.choice([65, 66, 0xE9, 0x20AC, 0x1F600])) for _ in range(rng.randint(1, 40))
+        ).encode()
         if rng.random() < 0.5:
             cut = rng.randrange(len(text))
             text = text[:cut] + bytes([rng.randrange(256)]) + text[cut + 1 :]

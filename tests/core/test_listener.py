@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -165,8 +166,10 @@ def test_an_interrupt_is_not_swallowed() -> None:
 
     async def test(bench: Bench) -> None:
         with pytest.raises(KeyboardInterrupt):
+            transport = bench.listener.transport
+            assert transport is not None
             bench.listener.on_ws_frame(
-                bench.listener.transport, _make_test_ws_frame(picows.WSMsgType.TEXT, b"x", True, False)
+                transport, _make_test_ws_frame(picows.WSMsgType.TEXT, b"x", True, False)
             )
 
     on_bench(test, sink=PySink(interrupt))
@@ -275,13 +278,18 @@ def test_without_owner_and_with_the_base_classes_it_just_counts() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    for arguments in ((None, ManualClock()), (MessageSink(), None), (object(), ManualClock())):
+    wrong: tuple[tuple[Any, Any], ...] = (
+        (None, ManualClock()),
+        (MessageSink(), None),
+        (object(), ManualClock()),
+    )
+    for arguments in wrong:
         with pytest.raises(TypeError):
-            LineListener(*arguments)  # type: ignore[arg-type]
+            LineListener(*arguments)
 
 
 def test_the_pins_name_the_release_that_is_compiled_in() -> None:
-    assert picows.__version__ == PICOWS_VERSION
+    assert importlib.metadata.version("picows") == PICOWS_VERSION
     pyproject = Path(__file__).parents[2] / "pyproject.toml"
     if pyproject.exists():
         assert set(re.findall(r"picows==([\d.]+)", pyproject.read_text())) == {PICOWS_VERSION}
@@ -292,4 +300,9 @@ def test_another_picows_is_refused_at_import() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError") and "2.4.0" in last and "pip install" in last and PICOWS_VERSION in last
+    assert (
+        last.startswith("ImportError")
+        and "2.4.0" in last
+        and "pip install" in last
+        and PICOWS_VERSION in last
+    )
