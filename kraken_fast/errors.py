@@ -8,11 +8,15 @@
       ProtocolError                 the peer broke the rules; drop and resync
         DecodeError(channel, offset, excerpt)  ChecksumError(symbol, expected, computed)
       SubscriptionError             the exchange refused, or never served, what was subscribed
+      CaptureError(path, offset)    a recording is damaged; what is before `offset` was read
       SourceError                   no value can be trusted as asked for
         StaleDataError(age_ms, quality)
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 EXCERPT_MAX = 80
 """How much of a peer's text an error shows, in characters."""
@@ -64,6 +68,11 @@ class UnknownSymbolError(UsageError, KeyError):
         self.symbol = symbol
         self.suggestions = suggestions
         super().__init__(symbol)
+
+    @classmethod
+    def among(cls, symbol: str, known: Iterable[str]) -> UnknownSymbolError:
+        """Make the error with the nearest of the known symbols as suggestions."""
+        return cls(symbol, tuple(get_close_matches(symbol.upper(), list(known), n=3)))
 
     def __str__(self) -> str:
         hint = f"; did you mean {', '.join(self.suggestions)}?" if self.suggestions else ""
@@ -174,6 +183,19 @@ class ChecksumError(ProtocolError):
 
     def __str__(self) -> str:
         return f"book {printable(self.symbol)}: checksum {self.computed}, exchange says {self.expected}"
+
+
+class CaptureError(KrakenFastError):
+    """A capture file is damaged, cut, or none at all; everything before `offset` is intact and was read."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+        super().__init__(path, offset, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason} at byte {self.offset}"
 
 
 class SubscriptionError(KrakenFastError):

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Integer types shared by all of the core; no code but two flag tests."""
+"""Integer types shared by all of the core; no code."""
 
 from libc.stdint cimport int64_t
 
@@ -10,6 +10,7 @@ cdef enum Status:
     OK = 0
     REFUSED = 1        # understood as wrong (malformed, unverifiable); counted by whoever found it
     IGNORED = 2        # well formed, not for us (unknown channel, symbol not subscribed)
+    MISMATCH = 3       # applied, and the checksum disagrees
 
 
 cdef enum Channel:

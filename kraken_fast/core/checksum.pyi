@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+
+def has_clmul() -> bool: ...
+def book_checksum(
+    asks: Sequence[tuple[int, int]], bids: Sequence[tuple[int, int]], *, portable: bool | None = None
+) -> int: ...

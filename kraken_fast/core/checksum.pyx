@@ -1,0 +1,204 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True
+"""The exchange's book checksum from integers, without ever writing the text that it is defined over.
+
+Theory. The checksum is CRC-32 over the digits of price and qty of the ten best asks and bids. A CRC register that
+starts at 0 ("raw") is linear: the raw CRC of a text is the XOR of what each byte contributes at its distance from the
+end, and that of `A` followed by `B` is raw(A) shifted over len(B) zero bytes, XOR raw(B). So
+  - the token of a level is a sum of table entries, one for each pair of digits (`level_token`);
+  - a side is the sum of its tokens, each shifted over the digits behind it (`join_tokens`);
+  - the register's start value and final inversion depend on the total length alone (`finish`).
+Shifting over n bytes multiplies by x**(8n) modulo the CRC polynomial: one carry-less multiplication where the CPU has
+the instruction (the ten products of a side are summed before the one reduction), table look-ups elsewhere. Both paths
+are chosen at run time and held to the same tests.
+
+Bench: benchmarks/bench_checksum.py.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #if defined(__x86_64__) && defined(__GNUC__)
+    #include <wmmintrin.h>
+    static int kf_has_clmul(void) { __builtin_cpu_init(); return __builtin_cpu_supports("pclmul") != 0; }
+    /* Sum of a[i] (x) b[i] over GF(2), unreduced. No -march: only this function is compiled for the instruction. */
+    __attribute__((target("pclmul,sse4.1")))
+    static uint64_t kf_clmul_sum(const uint32_t *a, const uint32_t *b, int count) {
+        __m128i sum = _mm_setzero_si128();
+        for (int i = 0; i < count; i++)
+            sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a[i]), _mm_cvtsi32_si128((int)b[i]), 0));
+        return (uint64_t)_mm_cvtsi128_si64(sum);
+    }
+    #else
+    static int kf_has_clmul(void) { return 0; }
+    static uint64_t kf_clmul_sum(const uint32_t *a, const uint32_t *b, int count) { (void)a; (void)b; (void)count; return 0; }
+    #endif
+    """
+    int kf_has_clmul() noexcept nogil
+    uint64_t kf_clmul_sum(const uint32_t* a, const uint32_t* b, int count) noexcept nogil
+
+
+cdef enum:
+    SIDE_TEXT_MAX = 380              # TOP * LEVEL_TEXT_MAX
+    BOOK_TEXT_MAX = 760
+
+cdef uint32_t POLYNOMIAL = 0xEDB88320    # CRC-32 (IEEE 802.3), bit-reflected, as in zlib
+
+# Constants, filled once below: 16 KB for tokens, 1.5 KB of powers, 200 KB for the portable path.
+cdef uint32_t[38][100] PAIR          # [k][v]: digits v // 10 and v % 10 with k bytes behind them
+cdef uint32_t[38][10] DIGIT          # [k][d]: digit d with k bytes behind it
+cdef uint32_t[381] POWER             # x**(8n) mod P, bit-reflected
+cdef uint32_t[761] START             # register of all ones, shifted over n bytes
+cdef uint32_t[4][256] REDUCE         # [j][b]: byte j of a register, shifted over 4 bytes
+cdef uint32_t[39][4][256] SHIFT      # [n][j][b]: the same over n bytes
+cdef uint32_t[12][4][256] SHIFT32    # [n][j][b]: the same over 32n bytes
+
+
+cdef bint HAS_CLMUL = kf_has_clmul()
+
+
+cdef uint32_t _crc_byte(uint32_t crc, int byte) noexcept nogil:
+    cdef uint32_t r = crc ^ <uint32_t>byte
+    cdef int i
+    for i in range(8):
+        r = (r >> 1) ^ (POLYNOMIAL & (0 - (r & 1)))
+    return r
+
+
+cdef void _fill_tables() noexcept:
+    cdef int n, j, b, k, d
+    cdef uint32_t r
+    for d in range(10):
+        r = _crc_byte(0, 48 + d)
+        for k in range(38):
+            DIGIT[k][d] = r
+            r = _crc_byte(r, 0)
+    for k in range(38):
+        for d in range(100):
+            PAIR[k][d] = DIGIT[k][d % 10] ^ (DIGIT[k + 1][d // 10] if k < 37 else 0)
+    POWER[0] = 0x80000000                              # the polynomial 1, reflected
+    for n in range(1, 381):
+        POWER[n] = _crc_byte(POWER[n - 1], 0)
+    START[0] = 0xFFFFFFFF
+    for n in range(1, 761):
+        START[n] = _crc_byte(START[n - 1], 0)
+    for j in range(4):
+        for b in range(256):
+            SHIFT[0][j][b] = <uint32_t>b << (8 * j)
+            for n in range(1, 39):
+                SHIFT[n][j][b] = _crc_byte(SHIFT[n - 1][j][b], 0)
+            REDUCE[j][b] = SHIFT[4][j][b]
+    for j in range(4):
+        for b in range(256):
+            r = <uint32_t>b << (8 * j)
+            for n in range(12):
+                SHIFT32[n][j][b] = r
+                r = _through(SHIFT[32], r)
+
+
+cdef inline uint32_t _through(uint32_t[256]* table, uint32_t r) noexcept nogil:
+    return table[0][r & 255] ^ table[1][(r >> 8) & 255] ^ table[2][(r >> 16) & 255] ^ table[3][r >> 24]
+
+
+_fill_tables()
+
+
+cdef inline uint32_t _reduce(uint64_t product) noexcept nogil:
+    # A reflected product of two 32-bit polynomials is one bit short; the low word then stands for x**32 and up.
+    product <<= 1
+    return <uint32_t>(product >> 32) ^ _through(REDUCE, <uint32_t>product)
+
+
+cdef Token level_token(int64_t price, int64_t qty) noexcept nogil:
+    # SAFE: two non-negative int64 have at most 19 digits each, so k stays below 38.
+    cdef uint32_t crc = 0
+    cdef uint32_t k = 0
+    cdef uint64_t v = <uint64_t>qty
+    cdef uint64_t q
+    cdef int number
+    cdef Token token
+    for number in range(2):
+        while v >= 100:
+            q = v // 100
+            crc ^= PAIR[k][v - q * 100]
+            v = q
+            k += 2
+        if v >= 10:
+            crc ^= PAIR[k][v]
+            k += 2
+        elif v:
+            crc ^= DIGIT[k][v]
+            k += 1
+        v = <uint64_t>price
+    token.crc = crc
+    token.length = k
+    return token
+
+
+cdef Token join_tokens(const Token* tokens, int count, bint portable) noexcept nogil:
+    cdef uint32_t[TOP] crcs
+    cdef uint32_t[TOP] powers
+    cdef uint32_t behind = 0, crc = 0
+    cdef int i
+    cdef Token joined
+    # SAFE: count <= TOP and each length <= LEVEL_TEXT_MAX, so `behind` stays within POWER and SHIFT.
+    if portable:
+        for i in range(count):
+            crc = _through(SHIFT[tokens[i].length], crc) ^ tokens[i].crc
+            behind += tokens[i].length
+        joined.crc = crc
+    else:
+        for i in range(count - 1, -1, -1):
+            crcs[i] = tokens[i].crc
+            powers[i] = POWER[behind]
+            behind += tokens[i].length
+        joined.crc = _reduce(kf_clmul_sum(crcs, powers, count))
+    joined.length = behind
+    return joined
+
+
+cdef uint32_t finish(Token first, Token second, bint portable) noexcept nogil:
+    cdef uint32_t crc
+    # SAFE: lengths of one side each, at most SIDE_TEXT_MAX.
+    if portable:
+        crc = _through(SHIFT[second.length & 31], _through(SHIFT32[second.length >> 5], first.crc))
+    else:
+        crc = _reduce(kf_clmul_sum(&first.crc, &POWER[second.length], 1))
+    return ~(crc ^ second.crc ^ START[first.length + second.length])
+
+
+def has_clmul():
+    """Whether this CPU multiplies carry-less in hardware, so that the fast path is taken."""
+    return bool(HAS_CLMUL)
+
+
+def book_checksum(asks, bids, *, portable=None):
+    """Compute the exchange's checksum of a book.
+
+    Args:
+        asks: (price_raw, qty_raw) pairs, lowest price first; the first ten count.
+        bids: the same, highest price first.
+        portable: force the table path (True) or the fast one (False); None chooses by CPU.
+
+    Source: websocket-v2 book checksum, https://docs.kraken.com/api/docs/guides/spot-ws-book-v2.
+
+    >>> book_checksum([(10001, 300000)], [(10000, 500000)])
+    2761834542
+    """
+    cdef Token[TOP] tokens
+    cdef Token[2] sides
+    cdef bint slow = not HAS_CLMUL if portable is None else bool(portable)
+    cdef int count, side
+    if not slow and not HAS_CLMUL:
+        raise ValueError("portable=False: this CPU has no carry-less multiplication")
+    for side in range(2):
+        count = 0
+        for price, qty in (bids if side else asks)[:TOP]:
+            if price < 0 or qty < 0:
+                raise ValueError(f"({price}, {qty}): prices and quantities in a book are not negative")
+            tokens[count] = level_token(price, qty)
+            count += 1
+        sides[side] = join_tokens(tokens, count, slow)
+    return finish(sides[0], sides[1], slow)

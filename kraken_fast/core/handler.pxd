@@ -1,0 +1,30 @@
+from libc.stdint cimport uint64_t
+
+from .book cimport OrderBook
+from .defs cimport FAILED, Status
+from .latency cimport Histogram
+from .market cimport CandleData, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
+
+
+cdef class Handler:
+    """What a decoder tells. Subclass it in Cython and be called without crossing into Python.
+
+    Stores and structs are valid during the call; copy what you keep.
+    """
+
+    cdef Status on_book(self, OrderBook book) except FAILED
+    cdef Status on_ticker(self, LiveTicker ticker) except FAILED
+    cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED
+    cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED
+
+
+cdef class Callbacks(Handler):
+    cdef public Handler forward        # told first, in C; or None
+    cdef public Histogram latency      # arrival to the end of the book callback is counted here; or None
+    cdef public object book            # called with the live OrderBook, or None
+    cdef public object ticker          # with the LiveTicker
+    cdef public object trade           # with a Trade
+    cdef public object candle          # with a Candle
+    cdef readonly uint64_t failures    # exceptions out of these four
+
+    cdef Status _failed(self, str channel, object error) except FAILED

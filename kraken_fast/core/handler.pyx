@@ -1,0 +1,128 @@
+# cython: language_level=3, binding=True, auto_pickle=False
+"""The seam between decoding and whoever wants to know.
+
+Hot events (book, ticker, trade, candle) are C methods; what happens rarely (acknowledgements, states, losses) are plain
+methods that a Python subclass overrides.
+"""
+
+import logging
+
+from libc.stdint cimport uint64_t
+
+from .book cimport OrderBook
+from .defs cimport FAILED, OK, Status
+from .latency cimport Histogram
+from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
+
+_log = logging.getLogger("kraken_fast.callbacks")
+
+
+cdef class Handler:
+    """Hears everything that a decoder has to tell, and does nothing with it."""
+
+    cdef Status on_book(self, OrderBook book) except FAILED:
+        return OK
+
+    cdef Status on_ticker(self, LiveTicker ticker) except FAILED:
+        return OK
+
+    cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED:
+        return OK
+
+    cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED:
+        return OK
+
+    def on_snapshot(self, channel, symbol):
+        """A snapshot of `channel` was applied; symbol is "" for instrument."""
+
+    def on_book_lost(self, book, reason):
+        """`book` can no longer be trusted and awaits a new snapshot.
+
+        `reason` is checksum (of an update), snapshot (its checksum), malformed or precision. After the first two, what the
+        book holds is dropped when this returns, unless `book.give_up_verifying()` was called.
+        """
+
+    def on_gap(self, gap):
+        """Trades were missed; `gap` is a types.Gap."""
+
+    def on_refused(self, error):
+        """A message was not understood; `error` is a DecodeError and was counted."""
+
+    def on_ack(self, ack):
+        """The exchange answered a request; `ack` is a types.Ack."""
+
+    def on_status(self, status):
+        """The engine's state was told; `status` is a types.SystemStatus."""
+
+    def on_instruments(self, update):
+        """Pairs or assets were told; `update` is a types.InstrumentUpdate."""
+
+    def on_callback_error(self, channel, error):
+        """A callback for `channel` raised `error`; what was decoded is in the stores all the same."""
+
+
+cdef class Callbacks(Handler):
+    """Hands hot events to Python callables.
+
+    A callable that raises harms nobody else: the exception is counted, the first of each kind is logged with its
+    traceback, and `on_callback_error` is told.
+
+    Attributes:
+        forward: a Handler that is told first, without crossing into Python when it is written in Cython.
+        latency: a Histogram of the time from a book message's arrival to the end of its callback.
+        book, ticker: called with the live store, which is reused: valid during the call.
+        trade, candle: called with an immutable Trade or Candle.
+        failures: exceptions so far.
+    """
+
+    cdef Status on_book(self, OrderBook book) except FAILED:
+        if self.forward is not None:
+            self.forward.on_book(book)
+        if self.book is not None:
+            try:
+                self.book(book)
+            except Exception as error:
+                self._failed("book", error)
+        if self.latency is not None:
+            self.latency.add(book.line.clock.now_ns() - book.changed_ns)
+        return OK
+
+    cdef Status on_ticker(self, LiveTicker ticker) except FAILED:
+        if self.forward is not None:
+            self.forward.on_ticker(ticker)
+        if self.ticker is not None:
+            try:
+                self.ticker(ticker)
+            except Exception as error:
+                self._failed("ticker", error)
+        return OK
+
+    cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED:
+        if self.forward is not None:
+            self.forward.on_trade(log, trade)
+        if self.trade is not None:
+            try:
+                self.trade(log.trade(trade))
+            except Exception as error:
+                self._failed("trade", error)
+        return OK
+
+    cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED:
+        if self.forward is not None:
+            self.forward.on_candle(log, position, event)
+        if self.candle is None:
+            return OK
+        try:
+            if event == CANDLE_OPENED and position > 0:
+                self.candle(log.candle(position - 1, True, False))
+            self.candle(log.candle(position, event == CANDLE_CORRECTED, event == CANDLE_CORRECTED))
+        except Exception as error:
+            self._failed("ohlc", error)
+        return OK
+
+    cdef Status _failed(self, str channel, object error) except FAILED:
+        self.failures += 1
+        if self.failures & (self.failures - 1) == 0:      # the 1st, 2nd, 4th, 8th ...: a log that cannot flood
+            _log.error("callback for %s raised (%d so far)", channel, self.failures, exc_info=error)
+        self.on_callback_error(channel, error)
+        return OK

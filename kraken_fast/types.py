@@ -1,0 +1,120 @@
+"""Records born once per request or per change, and the words they use. Those born per message live in `core`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+Quality = Literal["live", "stale", "unverified", "rest", "none"]
+"""How far a value can be trusted. Only `live` is proven by the exchange's last message."""
+
+BookState = Literal["empty", "syncing", "valid", "unverified", "invalid"]
+
+BOOK_DEPTHS = (10, 25, 100, 500, 1000)
+"""Depths that the exchange offers for `book`. Source: websocket-v2 channel book."""
+
+OHLC_INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
+"""Candle lengths in minutes that the exchange offers. Source: websocket-v2 channel ohlc."""
+
+
+class Level(NamedTuple):
+    """One price level of a book."""
+
+    price: Decimal
+    qty: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A tradable pair, as the `instrument` channel tells it. Steps and minimums are in the pair's own units."""
+
+    symbol: str
+    base: str
+    quote: str
+    status: str
+    price_precision: int
+    qty_precision: int
+    cost_precision: int | None
+    price_increment: Decimal | None
+    qty_increment: Decimal | None
+    qty_min: Decimal | None
+    cost_min: Decimal | None
+    marginable: bool = False
+    has_index: bool = False
+    margin_initial: Decimal | None = None
+    position_limit_long: Decimal | None = None
+    position_limit_short: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A currency or token, as the `instrument` channel tells it."""
+
+    id: str
+    status: str
+    precision: int
+    precision_display: int
+    borrowable: bool = False
+    collateral_value: Decimal | None = None
+    margin_rate: Decimal | None = None
+    asset_class: str | None = None
+    multiplier: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The exchange's answer to one request, or to one symbol of a request.
+
+    Attributes:
+        method: echoed; `pong` for ping, `error` when the request could not be read at all.
+        req_id: ours, or None when the answer names none.
+        success: True for pong, which carries no such member.
+        error: the exchange's text, None on success.
+        symbol: named by some refusals.
+        result: numbers in it are int or Decimal, never float.
+        time_in_ns, time_out_ns: the server's receive and send times, ns since epoch, or None.
+    """
+
+    method: str
+    req_id: int | None
+    success: bool
+    error: str | None
+    symbol: str | None
+    result: Any
+    time_in_ns: int | None
+    time_out_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """State of the trading engine: online, cancel_only, post_only, limit_only or maintenance.
+
+    Attributes:
+        upcoming_maintenance, emergency: the announcements as sent, empty when there are none.
+    """
+
+    system: str
+    version: str | None
+    api_version: str | None
+    connection_id: int | None
+    upcoming_maintenance: tuple[Any, ...] = ()
+    emergency: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentUpdate:
+    """What one `instrument` message brought: the whole list (snapshot) or the changed entries."""
+
+    snapshot: bool
+    pairs: tuple[Instrument, ...]
+    assets: tuple[Asset, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Trades that were never delivered: ids `first` to `last`, both included."""
+
+    symbol: str
+    first: int
+    last: int
