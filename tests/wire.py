@@ -29,10 +29,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 HEARTBEAT = b'{"channel":"heartbeat"}'
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "uvloop": uvloop.new_event_loop,
-}
+LOOPS = {"asyncio": asyncio.DefaultEventLoopPolicy, "uvloop": uvloop.EventLoopPolicy}
 
 
 def each_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -46,7 +43,7 @@ def each_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
     @functools.wraps(test)
     def run(*args: Any, loop_name: str, **kwargs: Any) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
+        with asyncio.Runner(loop_factory=LOOPS[loop_name]().new_event_loop) as runner:
             runner.run(watched(*args, **kwargs))
 
     signature = inspect.signature(test)
