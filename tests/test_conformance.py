@@ -15,12 +15,13 @@ from random import Random
 import kosoku
 import pytest
 from kosoku._kosoku import CaseResult
-from wire import each_loop
 
 from kraken_fast.config import Endpoints, LineSettings
 from kraken_fast.core.clock import SystemClock
 from kraken_fast.core.sink import PySink
 from kraken_fast.transport import Connection, LineState
+
+from .wire import each_loop
 
 # Case 9.3.1 sends 4 MiB in fragments of 64 bytes; our default of 1,024 fragments would rightly refuse it.
 SETTINGS = LineSettings(fragments_max=1 << 17, unsent_bytes_max=1 << 26)

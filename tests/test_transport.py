@@ -16,7 +16,24 @@ from typing import Any
 
 import pytest
 import trustme
-from wire import (
+
+from kraken_fast.config import Endpoints, LineSettings
+from kraken_fast.core.clock import SystemClock
+from kraken_fast.core.sink import MessageSink, PySink
+from kraken_fast.errors import (
+    ClosedError,
+    ConfigError,
+    ConnectError,
+    ConnectionLostError,
+    HandshakeError,
+    HeartbeatTimeoutError,
+    TlsError,
+    TransportError,
+)
+from kraken_fast.policy import SECOND_NS, AttemptBudget, MemoryAttempts
+from kraken_fast.transport import Connection, LineState
+
+from .wire import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -32,23 +49,6 @@ from wire import (
     line_to,
     serve,
 )
-
-from kraken_fast.config import Endpoints, LineSettings
-from kraken_fast.core.clock import SystemClock
-from kraken_fast.core.sink import MessageSink, PySink
-from kraken_fast.dial import FileAttempts
-from kraken_fast.errors import (
-    ClosedError,
-    ConfigError,
-    ConnectError,
-    ConnectionLostError,
-    HandshakeError,
-    HeartbeatTimeoutError,
-    TlsError,
-    TransportError,
-)
-from kraken_fast.policy import SECOND_NS, AttemptBudget, MemoryAttempts
-from kraken_fast.transport import Connection, LineState
 
 QUICK = LineSettings(suspect_s=0.15, dead_s=0.3, connect_s=0.5, close_s=0.2)
 
@@ -968,31 +968,6 @@ async def test_refused_connections_climb_the_backoff() -> None:
     async with line_to("ws://127.0.0.1:9") as (_line, owner):
         await owner.until(lambda: len(owner.downs) >= 3)
         assert all(isinstance(reason, ConnectError) for reason, _ in owner.downs)
-
-
-def test_the_budget_is_shared_through_a_file(tmp_path: Path) -> None:
-    directory = tmp_path / "state"
-    one, two = (AttemptBudget(FileAttempts(directory), limit=3, window_s=10) for _ in range(2))
-    assert [one.take("h", SECOND_NS), two.take("h", 2 * SECOND_NS), one.take("h", 3 * SECOND_NS)] == [0.0] * 3
-    assert two.take("h", 4 * SECOND_NS) == 7.0
-    assert two.take("other", 4 * SECOND_NS) == 0.0
-    assert one.take("h", 11 * SECOND_NS) == 0.0
-    path = directory / FileAttempts.NAME
-    assert path.stat().st_mode & 0o777 == 0o600 and directory.stat().st_mode & 0o777 == 0o700
-    path.write_bytes(b"\xff\x00garbage\n12 h\nx h\n99999999999999999999999 h\n13000000000 h\n")
-    assert one.take("h", 14 * SECOND_NS) == 0.0
-    assert path.read_text().splitlines() == ["13000000000 h", "14000000000 h"]
-
-
-def test_a_budget_file_that_cannot_be_is_counted_in_memory(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "target").write_text("")
-    (tmp_path / "real" / FileAttempts.NAME).symlink_to(tmp_path / "real" / "target")
-    for directory in (tmp_path / "file" / "sub", tmp_path / "real"):
-        budget = AttemptBudget(FileAttempts(directory), limit=1)
-        assert budget.take("h", 0) == 0.0 and budget.take("h", 0) == 600.0
-    assert (tmp_path / "real" / "target").read_text() == ""
 
 
 @each_loop

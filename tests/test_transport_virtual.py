@@ -7,8 +7,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from virtual import SECOND, VirtualLoop, VirtualPeer, run_virtual
-from wire import CLOSE, CONTINUATION, HEARTBEAT, PING, TEXT, Owner, close_payload, frame
 
 from kraken_fast.config import Endpoints, LineSettings
 from kraken_fast.core.sink import MessageSink, PySink
@@ -16,6 +14,9 @@ from kraken_fast.errors import ConnectError, ConnectionLostError, HeartbeatTimeo
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
 from kraken_fast.transport import PING as APP_PING
 from kraken_fast.transport import Connection, LineState
+
+from .virtual import SECOND, VirtualLoop, VirtualPeer, run_virtual
+from .wire import CLOSE, CONTINUATION, HEARTBEAT, PING, TEXT, Owner, close_payload, frame
 
 
 def make_line(loop: VirtualLoop, owner: Owner, *, seed: int = 1, **options: Any) -> Connection:

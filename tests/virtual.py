@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from wire import TEXT, frame
-
 from kraken_fast.core.clock import ManualClock
+
+from .wire import TEXT, frame
 
 SECOND = 1_000_000_000
 

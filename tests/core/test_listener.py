@@ -13,13 +13,14 @@ from typing import Any
 import picows
 import pytest
 from picows.picows import _make_test_ws_frame
-from virtual import VirtualLoop, VirtualPeer, run_virtual
-from wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, frame
 
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.core.listener import PICOWS_VERSION, LineListener
 from kraken_fast.core.sink import MessageSink, PySink
 from kraken_fast.core.tee import Tee
+
+from ..virtual import VirtualLoop, VirtualPeer, run_virtual
+from ..wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, frame
 
 MS = 1_000_000
 
