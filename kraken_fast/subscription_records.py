@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -175,6 +176,44 @@ class Queues:
         for entry in batch:
             del queue[entry.key]
         return is_subscribe, batch
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What matters of the answer to a subscribe or unsubscribe."""
+
+    req_id: int  # 0 if it has none
+    symbol: str | None
+    reason: str | None  # of a refusal; None is success
+    warnings: tuple[str, ...]
+
+    @property
+    def is_rate_complaint(self) -> bool:
+        """Tell whether we asked too fast; it has no request id. Source: websocket-v2.md section 2."""
+        return self.reason is not None and self.reason.startswith("Exceeded msg rate")
+
+
+def read_answer(ack: Mapping[str, Any]) -> Answer | None:
+    """Read an ack or a refusal of any shape; None if it answers something else.
+
+    >>> read_answer({"method": "subscribe", "req_id": 3, "success": False, "error": "Already subscribed"})
+    Answer(req_id=3, symbol=None, reason='Already subscribed', warnings=())
+    """
+    result = ack.get("result")
+    result = result if isinstance(result, dict) else {}
+    req_id, error, warnings = ack.get("req_id"), ack.get("error"), result.get("warnings")
+    symbol = result.get("symbol", ack.get("symbol"))
+    reason = None
+    if ack.get("success") is not True:
+        reason = error if isinstance(error, str) and error else "refused without a reason"
+    answer = Answer(
+        req_id if isinstance(req_id, int) else 0,
+        symbol if isinstance(symbol, str) else None,
+        reason,
+        tuple(text for text in warnings if isinstance(text, str)) if isinstance(warnings, list) else (),
+    )
+    is_ours = ack.get("method") in ("subscribe", "unsubscribe") or answer.is_rate_complaint
+    return answer if is_ours else None
 
 
 def write_request(request: Request, like: Entry) -> bytes:
