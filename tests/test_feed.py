@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kraken_fast.core.decode import Decoder
 
 import kraken_fast
 from kraken_fast import (
@@ -32,7 +33,6 @@ from kraken_fast import (
     UnknownSymbolError,
 )
 from kraken_fast.core.capture import CaptureReader
-from kraken_fast.core.decode import Decoder
 from kraken_fast.events import Dropped
 from kraken_fast.sim import Exchange
 
