@@ -197,6 +197,7 @@ cdef class Scanner:
     cdef const char* _text(self, const char* p, Value* value) noexcept
     cdef const char* _unescape(self, const char* p, Value* value) noexcept
     cdef const char* _time(self, const char* p, Value* value) noexcept
+    cdef const char* _escaped_time(self, const char* p, Value* value) noexcept
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept
     cdef const char* _rows(self, const char* p, const Table* table, Value* value) noexcept
     cdef bint _date(self, const char* p, int64_t* us) noexcept

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, auto_pickle=False
 """The scanner: one loop over JSON, driven by one table per kind of object.
 
 Theory. A table lists an object's keys in the order in which the exchange usually sends them. At each key the *expected
@@ -20,7 +20,7 @@ Bench: benchmarks/bench_decode.py.
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.string cimport memcmp, memcpy, memmove, memset, strlen
 
 from .book cimport RawLevel
 from .defs cimport (
@@ -402,6 +402,7 @@ cdef class Scanner:
     cdef const char* _key(self, const char* p, const Table* table, const Row** row) noexcept:
         """Read a key the careful way; *row is its row, NULL for a key that the table does not know."""
         cdef Value name
+        cdef Py_ssize_t kept = self._unescaped_size
         cdef int i
         p = _past_space(p)
         if p[0] != c'"':
@@ -417,6 +418,7 @@ cdef class Scanner:
             if table.rows[i].name_size == name.size and memcmp(table.rows[i].name, name.text, name.size) == 0:
                 row[0] = &table.rows[i]
                 break
+        self._unescaped_size = kept          # the name is not needed any more
         return _past_space(p + 1)
 
     cdef const char* _value(self, const char* p, const Row* row, Record* record) noexcept:
@@ -435,7 +437,10 @@ cdef class Scanner:
         elif kind == KIND_TEXT:
             p = self._text(p, value)
         elif kind == KIND_TIME:
-            p = self._time(p, value)
+            begin = p
+            p = self._time(begin, value)
+            if p is NULL:
+                p = self._escaped_time(begin, value)
         elif kind == KIND_UINT:
             p = self._uint(p, value)
         elif kind == KIND_DECIMAL:
@@ -778,6 +783,23 @@ cdef class Scanner:
         value.num = us + nanos // 1000
         value.digits = nanos % 1000
         return p + 1
+
+    cdef const char* _escaped_time(self, const char* p, Value* value) noexcept:
+        """A time that was refused, once more without its escapes if it has any."""
+        cdef Py_ssize_t kept = self._unescaped_size
+        cdef Value text
+        cdef char* plain
+        cdef const char* end = self._text(p, &text)
+        if end is NULL or text.text == p + 1:
+            return NULL
+        # SAFE: _reserve_unescaped leaves 8 bytes beyond TEXT_MAX, of which _unescape takes at most 4 and the quotes 2.
+        plain = self._unescaped + kept
+        memmove(plain + 1, plain, text.size)
+        plain[0] = plain[text.size + 1] = c'"'
+        self._unescaped_size = kept
+        if self._time(plain, value) is NULL:
+            return self._fail(p, b"not a time")
+        return end
 
     cdef bint _date(self, const char* p, int64_t* us) noexcept:
         """Midnight of `2026-11-22` in microseconds, remembered because nearly all messages share their date."""
