@@ -9,6 +9,7 @@ cdef enum:
     ROWS_MAX = 24            # keys in one table
     VALUES_MAX = 20          # slots in one record
     NUMBER_WIDE = 1          # form: the number does not fit an int64; its text is kept instead
+    NUMBER_CUT = 2           # form: num and digits are exact, but not all zeros at the end found room; text has them
 
 
 cdef enum Kind:
@@ -23,6 +24,8 @@ cdef enum Kind:
     KIND_RAW = 8             # any value, checked and kept as text, size
     KIND_CHANNEL = 9         # string that decides how `data` is read
     KIND_DATA = 10           # the channel's data
+    KIND_COUNT = 11          # integer 0 to 2**63-1: num
+    KIND_CHECKSUM = 12       # integer 0 to 2**32-1: num
 
 
 cdef struct Value:
