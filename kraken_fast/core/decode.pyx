@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from decimal import Decimal
+from itertools import islice
 
 from ..errors import DecodeError, printable
 from ..types import Ack, Asset, BOOK_DEPTHS, Gap, Instrument, InstrumentUpdate, SystemStatus
@@ -54,6 +55,7 @@ cdef enum:
     RESTING = 65_536                 # capacity that is kept between messages
     SCALE_LIMIT = 18
     SYMBOLS_MAX = 10_000             # in create mode, where the peer names the symbols
+    SEARCHED_MAX = 100               # symbols looked for in a broken message, which usually names one
 
 cdef tuple CHANNEL_NAMES = ("", "book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat")
 
@@ -93,7 +95,7 @@ cdef object _opt_json(const Record* record, int slot):
 
 cdef object _opt_time(const Record* record, int slot):
     cdef const Value* value = &record.values[slot]
-    return value.num * 1000 + value.digits if record.seen >> slot & 1 else None
+    return <object>value.num * 1000 + value.digits if record.seen >> slot & 1 else None
 
 
 cdef inline bint _is(const Value* value, const char* text, int size) noexcept:
@@ -270,7 +272,7 @@ cdef class Decoder(MessageSink):
         cdef uint64_t before = self.malformed + self.unknown
         cdef int64_t now = self.line.clock.now_ns() if recv_ns is None else recv_ns
         if self.on_message(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), now) == REFUSED:
-            self._refuse(PyBytes_GET_SIZE(data), self.buffer, b"not UTF-8", "")
+            self._refuse(self.buffer, b"not UTF-8", "")
         if strict and self.malformed + self.unknown != before and self.last_error is not None:
             raise self.last_error
         return self.malformed + self.unknown == before
@@ -286,43 +288,44 @@ cdef class Decoder(MessageSink):
         cdef bytes data
         for data in messages:
             if self.on_message(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), now) == REFUSED:
-                self._refuse(PyBytes_GET_SIZE(data), self.buffer, b"not UTF-8", "")
+                self._refuse(self.buffer, b"not UTF-8", "")
         return len(messages) - (self.malformed + self.unknown - before)
 
     cdef Status on_message(self, const char* data, Py_ssize_t size, int64_t recv_ns) except FAILED:
         self.messages += 1
         self.last_error = None
+        self.scanner.channel = CHANNEL_UNKNOWN
         if size + PADDING > self.capacity:
             self._reserve(size)
         memcpy(self.buffer, data, size)
         memset(self.buffer + size, 0, PADDING)
+        self.size = size
         if not is_ascii(self.buffer, size) and not valid_utf8(self.buffer, size):
             return REFUSED
         self.line.heard_ns = recv_ns
-        self.understand(size, recv_ns)
+        self.understand(recv_ns)
         if self.capacity > 4 * RESTING:
-            PyMem_Free(self.buffer)
-            self.buffer = NULL
             self._reserve(RESTING)
             self.scanner.shrink()
         return OK
 
     cdef Status _reserve(self, Py_ssize_t size) except FAILED:
-        cdef char* larger = <char*>PyMem_Malloc(size + PADDING)
-        if larger is NULL:
-            raise MemoryError()
         PyMem_Free(self.buffer)
-        self.buffer = larger
+        self.capacity = 0                # of a buffer that may not come
+        self.buffer = <char*>PyMem_Malloc(size + PADDING)
+        if self.buffer is NULL:
+            raise MemoryError()
         self.capacity = size + PADDING
         return OK
 
-    cdef Status understand(self, Py_ssize_t size, int64_t recv_ns) except FAILED:
+    cdef Status understand(self, int64_t recv_ns) except FAILED:
         cdef Scanner scan = self.scanner
         cdef Channel channel
         cdef Record* head = &scan.head
         cdef bint snapshot
-        if scan.scan(self.buffer, size) != OK:
-            return self._refuse(size, scan.failed_at, scan.reason, "")
+        cdef Status result
+        if scan.scan(self.buffer, self.size) != OK:
+            return self._refuse(scan.failed_at, scan.reason, "")
         channel = scan.channel
         if channel == CHANNEL_HEARTBEAT:
             self.counts[<int>channel] += 1
@@ -333,25 +336,28 @@ cdef class Decoder(MessageSink):
             self.unknown += 1
             return IGNORED
         if not head.seen >> HEAD_DATA & 1:
-            return self._refuse(size, self.buffer + size, b"data is missing", "")
+            return self._refuse(self.buffer + self.size, b"data is missing", "")
         if head.seen >> HEAD_TYPE & 1 and _is(&head.values[HEAD_TYPE], b"update", 6):
             snapshot = False
         elif head.seen >> HEAD_TYPE & 1 and _is(&head.values[HEAD_TYPE], b"snapshot", 8):
             snapshot = True
         else:
-            return self._refuse(size, self.buffer + size, b"type is neither snapshot nor update", "")
-        self.counts[<int>channel] += 1
+            return self._refuse(self.buffer + self.size, b"type is neither snapshot nor update", "")
         if channel == CHANNEL_BOOK:
-            return self._book(snapshot, recv_ns)
-        if channel == CHANNEL_TICKER:
-            return self._ticker(snapshot, recv_ns)
-        if channel == CHANNEL_TRADE:
-            return self._trade(snapshot, recv_ns)
-        if channel == CHANNEL_OHLC:
-            return self._ohlc(snapshot, recv_ns)
-        if channel == CHANNEL_INSTRUMENT:
-            return self._instrument(snapshot)
-        return self._status()
+            result = self._book(snapshot, recv_ns)
+        elif channel == CHANNEL_TICKER:
+            result = self._ticker(snapshot, recv_ns)
+        elif channel == CHANNEL_TRADE:
+            result = self._trade(snapshot, recv_ns)
+        elif channel == CHANNEL_OHLC:
+            result = self._ohlc(snapshot, recv_ns)
+        elif channel == CHANNEL_INSTRUMENT:
+            result = self._instrument(snapshot)
+        else:
+            result = self._status()
+        if result == OK:
+            self.counts[<int>channel] += 1
+        return result
 
     # ------------------------------------------------------------------------------------------ market data
 
@@ -362,12 +368,8 @@ cdef class Decoder(MessageSink):
         cdef Value* asks
         cdef Slot slot
         cdef OrderBook book
-        cdef Status result
+        cdef Status result, whole = OK
         cdef int i
-        for i in range(scan.record_count):
-            record = &scan.records[i]
-            if <uint64_t>record.values[BOOK_CHECKSUM].num > 0xFFFFFFFF:
-                return self._refuse(0, NULL, b"checksum does not fit 32 bits", _str(&record.values[BOOK_SYMBOL]))
         for i in range(scan.record_count):
             record = &scan.records[i]
             bids = &record.values[BOOK_BIDS]
@@ -394,8 +396,8 @@ cdef class Decoder(MessageSink):
                 if book._state == BOOK_UNVERIFIED:
                     self.handler.on_book(book)
             elif result == REFUSED:
-                self._refuse(0, NULL, b"a number does not fit the pair's precision", book.symbol)
-        return OK
+                whole = self._refuse(NULL, b"a number does not fit the pair's precision", book.symbol)
+        return whole
 
     def _depth_for(self, int levels):
         if self.create_depth:
@@ -430,8 +432,7 @@ cdef class Decoder(MessageSink):
         cdef int i
         for i in range(scan.record_count):
             if scan.records[i].values[TRADE_ID].num <= 0:
-                return self._refuse(
-                    0, NULL, b"trade_id is out of range", _str(&scan.records[i].values[TRADE_SYMBOL]))
+                return self._refuse(NULL, b"trade_id is out of range", _str(&scan.records[i].values[TRADE_SYMBOL]))
         for i in range(scan.record_count):
             record = &scan.records[i]
             slot = self._slot(record.values[TRADE_SYMBOL].text, record.values[TRADE_SYMBOL].size)
@@ -476,7 +477,7 @@ cdef class Decoder(MessageSink):
         cdef int i
         for i in range(scan.record_count):
             if not 0 < scan.records[i].values[OHLC_INTERVAL].num <= 1_000_000:
-                return self._refuse(0, NULL, b"interval is out of range", _str(&scan.records[i].values[OHLC_SYMBOL]))
+                return self._refuse(NULL, b"interval is out of range", _str(&scan.records[i].values[OHLC_SYMBOL]))
         for i in range(scan.record_count):
             record = &scan.records[i]
             slot = self._slot(record.values[OHLC_SYMBOL].text, record.values[OHLC_SYMBOL].size)
@@ -512,7 +513,7 @@ cdef class Decoder(MessageSink):
             if record.table == pair_table():
                 if <uint64_t>record.values[PAIR_PRICE_PRECISION].num > SCALE_LIMIT or (
                         <uint64_t>record.values[PAIR_QTY_PRECISION].num > SCALE_LIMIT):
-                    return self._refuse(0, NULL, b"precision is beyond 18", _str(&record.values[PAIR_SYMBOL]))
+                    return self._refuse(NULL, b"precision is beyond 18", _str(&record.values[PAIR_SYMBOL]))
                 pairs.append(_instrument_of(record))
             else:
                 assets.append(_asset_of(record))
@@ -539,7 +540,7 @@ cdef class Decoder(MessageSink):
             return OK
         book.set_scales(price_scale, qty_scale)
         if book._state == BOOK_VALID or book._state == BOOK_UNVERIFIED:
-            return self._lose_book(symbol, "precision")
+            return self._lose_book(book, "precision")
         return OK
 
     cdef Status _status(self) except FAILED:
@@ -579,52 +580,57 @@ cdef class Decoder(MessageSink):
 
     # ------------------------------------------------------------------------------------------ refusing
 
-    cdef Status _refuse(self, Py_ssize_t size, const char* at, const char* reason, str symbol) except FAILED:
-        """Count a message that could not be understood and distrust what it was meant for. Cold: Python all through."""
+    cdef Status _refuse(self, const char* at, const char* reason, str symbol) except FAILED:
+        """Count a message that could not be understood and distrust what it was meant for. Cold: Python all through.
+
+        `at` is where understanding ended, NULL when the whole was read; `symbol` is "" when it must be searched for.
+        """
+        cdef bytes text = PyBytes_FromStringAndSize(self.buffer, self.size)
         cdef Py_ssize_t offset = at - self.buffer if at is not NULL else 0
-        cdef bytes text
-        cdef Channel channel = self.scanner.channel
-        cdef str name = CHANNEL_NAMES[<int>channel]
+        cdef str channel = CHANNEL_NAMES[<int>self.scanner.channel]
+        cdef bint foreign = False
+        cdef list symbols = [symbol] if symbol else _symbols_in(text)
+        if not channel:
+            found = _CHANNEL.search(text)
+            channel = found[1].decode() if found and found[1].decode() in CHANNEL_NAMES else ""
+            foreign = found is not None and not channel
         self.malformed += 1
-        if at is not NULL:
-            text = PyBytes_FromStringAndSize(self.buffer, size)
-            if channel == CHANNEL_UNKNOWN:
-                found = _CHANNEL.search(text)
-                name = found[1].decode() if found and found[1].decode() in CHANNEL_NAMES else ""
-            if not symbol:
-                found = _SYMBOL.search(text)
-                symbol = found[1].decode(errors="replace") if found else ""
-        else:
-            text = b""
         excerpt = printable(text[max(0, offset - 20):offset + 40].decode(errors="replace"))
-        self.last_error = DecodeError(name, offset, excerpt, reason.decode(), symbol)
-        if name == "book" or (not name and text[:1] == b"{"):
-            self._lose_book(symbol, "malformed")
-        elif name == "ticker":
-            self._doubt_tickers(symbol)
+        self.last_error = DecodeError(channel, offset, excerpt, reason.decode(), symbols[0] if symbols else "")
+        if b"{" in text and not foreign:       # else it is no message of a channel: a proxy's text, say
+            self._distrust(channel, symbols)
         self.handler.on_refused(self.last_error)
         return REFUSED
 
-    cdef Status _doubt_tickers(self, str symbol) except FAILED:
-        """A change was lost: the ticker of `symbol`, or every one when it is not known, is stale until the next."""
+    cdef Status _distrust(self, str channel, list symbols) except FAILED:
+        """A change was lost: of `channel`, or of any when that is "", and of `symbols`, or of any when none is kept."""
         cdef Slot slot
-        for slot in self.symbols.slots:
-            if slot.ticker is not None and symbol in ("", slot.symbol):
-                slot.ticker.epoch = self.line.epoch - 1
+        cdef list named = []
+        for symbol in symbols:
+            slot = self._find(symbol)
+            if slot is not None:
+                named.append(slot)
+        for slot in named or self.symbols.slots:
+            if slot.ticker is not None and channel in ("", "ticker"):
+                slot.ticker.epoch = self.line.epoch - 1      # stale until the next
+            if slot.book is not None and channel in ("", "book"):
+                if named:
+                    self._lose_book(slot.book, "malformed")
+                else:
+                    slot.book._doubtful = True
         return OK
 
-    cdef Status _lose_book(self, str symbol, str reason) except FAILED:
-        cdef Slot slot = self._find(symbol) if symbol else None
-        if slot is None or slot.book is None:
-            if not symbol:
-                for slot in self.symbols.slots:
-                    if slot.book is not None:
-                        slot.book._doubtful = True
-            return OK
-        if slot.book._state != BOOK_UNVERIFIED:
-            slot.book.invalidate_to(BOOK_INVALID)
-        self.handler.on_book_lost(slot.book, reason)
+    cdef Status _lose_book(self, OrderBook book, str reason) except FAILED:
+        if book._state != BOOK_UNVERIFIED:
+            book.invalidate_to(BOOK_INVALID)
+        self.handler.on_book_lost(book, reason)
         return OK
+
+
+cdef list _symbols_in(bytes text):
+    """The symbols that a broken message names; none when they are too many to be one message's."""
+    cdef list found = [match[1].decode(errors="replace") for match in islice(_SYMBOL.finditer(text), SEARCHED_MAX)]
+    return list(dict.fromkeys(found)) if len(found) < SEARCHED_MAX else []
 
 
 cdef dict _fill_candle(CandleData* candle, const Record* record, int64_t recv_ns):
