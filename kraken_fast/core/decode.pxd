@@ -28,6 +28,7 @@ cdef class Decoder(MessageSink):
     cdef char* buffer
     cdef Py_ssize_t capacity
     cdef Py_ssize_t size                       # of the message in hand
+    cdef bint busy                             # telling a handler about the message in the buffer
     cdef bint create
     cdef int create_depth
     cdef bint portable
@@ -49,5 +50,6 @@ cdef class Decoder(MessageSink):
     cdef Slot _slot(self, const char* name, int size)
     cdef Slot _new_slot(self, str symbol)
     cdef Slot _find(self, str symbol)
+    cdef Status _tell(self, object method, tuple args) except FAILED
     cdef Status _distrust(self, str channel, list symbols) except FAILED
     cdef Status _lose_book(self, OrderBook book, str reason) except FAILED

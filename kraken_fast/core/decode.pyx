@@ -13,7 +13,7 @@ import sys
 from decimal import Decimal
 from itertools import islice
 
-from ..errors import DecodeError, printable
+from ..errors import DecodeError, UsageError, printable
 from ..types import Ack, Asset, BOOK_DEPTHS, Gap, Instrument, InstrumentUpdate, SystemStatus
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -91,6 +91,17 @@ cdef object _opt_decimal(const Record* record, int slot):
 cdef object _opt_json(const Record* record, int slot):
     cdef const Value* value = &record.values[slot]
     return json.loads(value.text[:value.size], parse_float=Decimal) if record.seen >> slot & 1 else None
+
+
+cdef tuple _announcements(const Record* record, int slot):
+    value = _opt_json(record, slot)
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+cdef bint _flag(const Record* record, int slot) noexcept:
+    return record.seen >> slot & 1 and record.values[slot].num == 1
 
 
 cdef object _opt_time(const Record* record, int slot):
@@ -267,8 +278,9 @@ cdef class Decoder(MessageSink):
 
         Raises:
             DecodeError: strict, and the message was refused; no store has changed.
+            UsageError: called by a handler that this decoder is calling.
         """
-        cdef bytes data = bytes(message)
+        cdef bytes data = message if type(message) is bytes else bytes(memoryview(message))
         cdef uint64_t before = self.malformed + self.unknown
         cdef int64_t now = self.line.clock.now_ns() if recv_ns is None else recv_ns
         if self.on_message(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), now) == REFUSED:
@@ -292,6 +304,8 @@ cdef class Decoder(MessageSink):
         return len(messages) - (self.malformed + self.unknown - before)
 
     cdef Status on_message(self, const char* data, Py_ssize_t size, int64_t recv_ns) except FAILED:
+        if self.busy:
+            raise UsageError("a handler cannot feed the decoder that is calling it")
         self.messages += 1
         self.last_error = None
         self.scanner.channel = CHANNEL_UNKNOWN
@@ -303,7 +317,11 @@ cdef class Decoder(MessageSink):
         if not is_ascii(self.buffer, size) and not valid_utf8(self.buffer, size):
             return REFUSED
         self.line.heard_ns = recv_ns
-        self.understand(recv_ns)
+        self.busy = True
+        try:
+            self.understand(recv_ns)
+        finally:
+            self.busy = False
         if self.capacity > 4 * RESTING:
             self._reserve(RESTING)
             self.scanner.shrink()
@@ -387,11 +405,11 @@ cdef class Decoder(MessageSink):
             )
             if result == OK:
                 if snapshot:
-                    self.handler.on_snapshot("book", book.symbol)
+                    self._tell(self.handler.on_snapshot, ("book", book.symbol))
                 self.handler.on_book(book)
             elif result == MISMATCH:
                 if snapshot or book._state == BOOK_INVALID:
-                    self.handler.on_book_lost(book, "snapshot" if snapshot else "checksum")
+                    self._tell(self.handler.on_book_lost, (book, "snapshot" if snapshot else "checksum"))
                     book.drop_if_invalid()
                 if book._state == BOOK_UNVERIFIED:
                     self.handler.on_book(book)
@@ -408,6 +426,7 @@ cdef class Decoder(MessageSink):
         cdef Scanner scan = self.scanner
         cdef Record* record
         cdef Slot slot
+        cdef LiveTicker ticker
         cdef int i
         for i in range(scan.record_count):
             record = &scan.records[i]
@@ -417,16 +436,18 @@ cdef class Decoder(MessageSink):
             if slot is None or slot.ticker is None:
                 self.unwanted += 1
                 continue
-            slot.ticker.apply(record.values, record.seen, recv_ns)
+            ticker = slot.ticker             # the handler may take it out of its slot
+            ticker.apply(record.values, record.seen, recv_ns)
             if snapshot:
-                self.handler.on_snapshot("ticker", slot.symbol)
-            self.handler.on_ticker(slot.ticker)
+                self._tell(self.handler.on_snapshot, ("ticker", slot.symbol))
+            self.handler.on_ticker(ticker)
         return OK
 
     cdef Status _trade(self, bint snapshot, int64_t recv_ns) except FAILED:
         cdef Scanner scan = self.scanner
         cdef Record* record
         cdef Slot slot
+        cdef TradeLog log
         cdef TradeData trade
         cdef int64_t gap_first
         cdef int i
@@ -441,14 +462,15 @@ cdef class Decoder(MessageSink):
             if slot is None or slot.trades is None:
                 self.unwanted += 1
                 continue
+            log = slot.trades                # the handler may take it out of its slot
             self._fill_trade(&trade, record, recv_ns)
-            if slot.trades.add(&trade, &gap_first) != OK:
+            if log.add(&trade, &gap_first) != OK:
                 continue
             if gap_first:
-                self.handler.on_gap(Gap(slot.symbol, gap_first, trade.trade_id - 1))
-            self.handler.on_trade(slot.trades, &trade)
+                self._tell(self.handler.on_gap, (Gap(slot.symbol, gap_first, trade.trade_id - 1),))
+            self.handler.on_trade(log, &trade)
         if snapshot and scan.record_count:
-            self.handler.on_snapshot("trade", _str(&scan.records[0].values[TRADE_SYMBOL]))
+            self._tell(self.handler.on_snapshot, ("trade", _str(&scan.records[0].values[TRADE_SYMBOL])))
         return OK
 
     cdef Status _fill_trade(self, TradeData* trade, const Record* record, int64_t recv_ns) except FAILED:
@@ -492,7 +514,7 @@ cdef class Decoder(MessageSink):
             if event != CANDLE_SAME:
                 self.handler.on_candle(log, log.position_of(candle.begin_us), event)
         if snapshot and scan.record_count:
-            self.handler.on_snapshot("ohlc", _str(&scan.records[0].values[OHLC_SYMBOL]))
+            self._tell(self.handler.on_snapshot, ("ohlc", _str(&scan.records[0].values[OHLC_SYMBOL])))
         return OK
 
     cdef CandleLog _candle_log(self, Slot slot, int interval):
@@ -523,8 +545,8 @@ cdef class Decoder(MessageSink):
             self.instruments[instrument.symbol] = instrument
             self._rescale(instrument.symbol, instrument.price_precision, instrument.qty_precision)
         if snapshot:
-            self.handler.on_snapshot("instrument", "")
-        self.handler.on_instruments(InstrumentUpdate(snapshot, tuple(pairs), tuple(assets)))
+            self._tell(self.handler.on_snapshot, ("instrument", ""))
+        self._tell(self.handler.on_instruments, (InstrumentUpdate(snapshot, tuple(pairs), tuple(assets)),))
         return OK
 
     cdef Status _rescale(self, str symbol, int price_scale, int qty_scale) except FAILED:
@@ -545,18 +567,24 @@ cdef class Decoder(MessageSink):
 
     cdef Status _status(self) except FAILED:
         cdef Record* record
+        cdef list told = []
         cdef int i
         for i in range(self.scanner.record_count):
             record = &self.scanner.records[i]
-            self.handler.on_status(SystemStatus(
-                system=_str(&record.values[STATUS_SYSTEM]),
-                version=_opt_str(record, STATUS_VERSION),
-                api_version=_opt_str(record, STATUS_API_VERSION),
-                connection_id=<uint64_t>record.values[STATUS_CONNECTION_ID].num
-                if record.seen >> STATUS_CONNECTION_ID & 1 else None,
-                upcoming_maintenance=tuple(_opt_json(record, STATUS_MAINTENANCE) or ()),
-                emergency=tuple(_opt_json(record, STATUS_EMERGENCY) or ()),
-            ))
+            try:
+                told.append(SystemStatus(
+                    system=_str(&record.values[STATUS_SYSTEM]),
+                    version=_opt_str(record, STATUS_VERSION),
+                    api_version=_opt_str(record, STATUS_API_VERSION),
+                    connection_id=<uint64_t>record.values[STATUS_CONNECTION_ID].num
+                    if record.seen >> STATUS_CONNECTION_ID & 1 else None,
+                    upcoming_maintenance=_announcements(record, STATUS_MAINTENANCE),
+                    emergency=_announcements(record, STATUS_EMERGENCY),
+                ))
+            except (ValueError, ArithmeticError):
+                return self._refuse(NULL, b"a number is beyond what Python reads", "")
+        for status in told:
+            self._tell(self.handler.on_status, (status,))
         return OK
 
     cdef Status _ack(self) except FAILED:
@@ -566,16 +594,28 @@ cdef class Decoder(MessageSink):
         success = error is None
         if head.seen >> HEAD_SUCCESS & 1:
             success = head.values[HEAD_SUCCESS].num == 1
-        self.handler.on_ack(Ack(
+        try:
+            result = _opt_json(head, HEAD_RESULT)
+        except (ValueError, ArithmeticError):
+            return self._refuse(head.values[HEAD_RESULT].text, b"a number is beyond what Python reads", "")
+        self._tell(self.handler.on_ack, (Ack(
             method=method,
             req_id=<uint64_t>head.values[HEAD_REQ_ID].num if head.seen >> HEAD_REQ_ID & 1 else None,
             success=success,
             error=error,
             symbol=_opt_str(head, HEAD_SYMBOL),
-            result=_opt_json(head, HEAD_RESULT),
+            result=result,
             time_in_ns=_opt_time(head, HEAD_TIME_IN),
             time_out_ns=_opt_time(head, HEAD_TIME_OUT),
-        ))
+        ),))
+        return OK
+
+    cdef Status _tell(self, object method, tuple args) except FAILED:
+        """Call a plain method of the handler. What it raises is counted and told, and keeps us from nothing."""
+        try:
+            method(*args)
+        except Exception as error:
+            self.handler.failed(method.__name__, error)
         return OK
 
     # ------------------------------------------------------------------------------------------ refusing
@@ -599,7 +639,7 @@ cdef class Decoder(MessageSink):
         self.last_error = DecodeError(channel, offset, excerpt, reason.decode(), symbols[0] if symbols else "")
         if b"{" in text and not foreign:       # else it is no message of a channel: a proxy's text, say
             self._distrust(channel, symbols)
-        self.handler.on_refused(self.last_error)
+        self._tell(self.handler.on_refused, (self.last_error,))
         return REFUSED
 
     cdef Status _distrust(self, str channel, list symbols) except FAILED:
@@ -623,7 +663,7 @@ cdef class Decoder(MessageSink):
     cdef Status _lose_book(self, OrderBook book, str reason) except FAILED:
         if book._state != BOOK_UNVERIFIED:
             book.invalidate_to(BOOK_INVALID)
-        self.handler.on_book_lost(book, reason)
+        self._tell(self.handler.on_book_lost, (book, reason))
         return OK
 
 
@@ -666,8 +706,8 @@ cdef object _instrument_of(const Record* record):
         qty_increment=_opt_decimal(record, PAIR_QTY_INCREMENT),
         qty_min=_opt_decimal(record, PAIR_QTY_MIN),
         cost_min=_opt_decimal(record, PAIR_COST_MIN),
-        marginable=record.seen >> PAIR_MARGINABLE & 1 and values[PAIR_MARGINABLE].num == 1,
-        has_index=record.seen >> PAIR_HAS_INDEX & 1 and values[PAIR_HAS_INDEX].num == 1,
+        marginable=_flag(record, PAIR_MARGINABLE),
+        has_index=_flag(record, PAIR_HAS_INDEX),
         margin_initial=_opt_decimal(record, PAIR_MARGIN_INITIAL),
         position_limit_long=_opt_decimal(record, PAIR_LIMIT_LONG),
         position_limit_short=_opt_decimal(record, PAIR_LIMIT_SHORT),
@@ -682,7 +722,7 @@ cdef object _asset_of(const Record* record):
         precision=values[ASSET_PRECISION].num,
         precision_display=values[ASSET_PRECISION_DISPLAY].num
         if record.seen >> ASSET_PRECISION_DISPLAY & 1 else values[ASSET_PRECISION].num,
-        borrowable=record.seen >> ASSET_BORROWABLE & 1 and values[ASSET_BORROWABLE].num == 1,
+        borrowable=_flag(record, ASSET_BORROWABLE),
         collateral_value=_opt_decimal(record, ASSET_COLLATERAL),
         margin_rate=_opt_decimal(record, ASSET_MARGIN_RATE),
         asset_class=_opt_str(record, ASSET_CLASS),

@@ -10,6 +10,7 @@ from .market import Candle, LiveTicker, Trade
 
 @disjoint_base
 class Handler:
+    failures: int
     def on_snapshot(self, channel: str, symbol: str) -> None: ...
     def on_book_lost(self, book: OrderBook, reason: str) -> None: ...
     def on_gap(self, gap: Gap) -> None: ...
@@ -27,4 +28,3 @@ class Callbacks(Handler):
     ticker: Callable[[LiveTicker], object] | None
     trade: Callable[[Trade], object] | None
     candle: Callable[[Candle], object] | None
-    failures: int
