@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
 
 from .checksum cimport TOP, Token
@@ -57,6 +58,7 @@ cdef class Book:
     cdef tuple _levels_raw(self, const Side* side)
 
 
+@cython.final
 cdef class OrderBook(Book):
     cdef readonly Line line
     cdef bint portable
@@ -66,7 +68,7 @@ cdef class OrderBook(Book):
     cdef readonly uint64_t dropped     # updates that came while no snapshot was held
 
     # checksum: the wire's uint32, or -1 to take the computed one.
-    # OK verified, MISMATCH applied and wrong (the book is then INVALID and empty, or stays UNVERIFIED),
+    # OK verified, MISMATCH applied and wrong (the book is then INVALID, or stays UNVERIFIED),
     # REFUSED a number does not fit and nothing changed, IGNORED dropped. Levels are rescaled in place.
     cdef Status apply(
         self, bint snapshot, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count,
@@ -76,9 +78,12 @@ cdef class OrderBook(Book):
     cdef uint32_t computed_checksum(self) noexcept
     cdef Status _replace(self, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count, int64_t checksum) except FAILED
     cdef bint _load(self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count, int64_t checksum) except -1
+    # After a mismatch nothing proves what is held: it goes, unless the owner chose to go on UNVERIFIED.
+    cdef void drop_if_invalid(self) noexcept
     cdef void set_scales(self, int price_scale, int qty_scale) noexcept
 
 
+@cython.final
 cdef class BookSnapshot(Book):
     cdef readonly str quality
     cdef readonly object age_ms

@@ -444,8 +444,6 @@ cdef class OrderBook(Book):
         self.mismatched += 1
         if self._state != BOOK_UNVERIFIED:
             self.invalidate_to(BOOK_INVALID)
-            _clear(&self.bid_side)
-            _clear(&self.ask_side)
         return MISMATCH
 
     cdef uint32_t computed_checksum(self) noexcept:
@@ -494,6 +492,11 @@ cdef class OrderBook(Book):
 
     cdef void invalidate_to(self, BookState state) noexcept:
         self._state = state
+
+    cdef void drop_if_invalid(self) noexcept:
+        if self._state == BOOK_INVALID:
+            _clear(&self.bid_side)
+            _clear(&self.ask_side)
 
     cdef void set_scales(self, int price_scale, int qty_scale) noexcept:
         self.price_scale = price_scale
@@ -634,6 +637,7 @@ cdef Status _apply_integers(
 ) except FAILED:
     cdef int i, count = len(rows)
     cdef Stamp stamp
+    cdef Status result
     cdef RawLevel* levels = <RawLevel*>PyMem_Malloc(max(count, 1) * sizeof(RawLevel))
     if levels is NULL:
         raise MemoryError()
@@ -645,8 +649,11 @@ cdef Status _apply_integers(
             levels[i].qty = rows[i][1]
             levels[i].price_digits = book.price_scale
             levels[i].qty_digits = book.qty_scale
-        return book.apply(
+        result = book.apply(
             snapshot, levels, bid_count, levels + bid_count, count - bid_count, checksum, recv_ns, stamp,
         )
+        if result == MISMATCH:
+            book.drop_if_invalid()
+        return result
     finally:
         PyMem_Free(levels)

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from .defs cimport CHANNEL_COUNT, FAILED, Channel, Status
@@ -9,6 +10,7 @@ from .symbols cimport Slot, SymbolTable
 from .market cimport CandleLog, TradeData, Words
 
 
+@cython.final
 cdef class Decoder(MessageSink):
     cdef readonly Line line
     cdef readonly dict instruments             # symbol -> types.Instrument
@@ -45,4 +47,5 @@ cdef class Decoder(MessageSink):
     cdef Slot _slot(self, const char* name, int size)
     cdef Slot _new_slot(self, str symbol)
     cdef Slot _find(self, str symbol)
+    cdef Status _doubt_tickers(self, str symbol) except FAILED
     cdef Status _lose_book(self, str symbol, str reason) except FAILED

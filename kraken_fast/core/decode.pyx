@@ -388,7 +388,11 @@ cdef class Decoder(MessageSink):
                     self.handler.on_snapshot("book", book.symbol)
                 self.handler.on_book(book)
             elif result == MISMATCH:
-                self.handler.on_book_lost(book, "checksum")
+                if snapshot or book._state == BOOK_INVALID:
+                    self.handler.on_book_lost(book, "snapshot" if snapshot else "checksum")
+                    book.drop_if_invalid()
+                if book._state == BOOK_UNVERIFIED:
+                    self.handler.on_book(book)
             elif result == REFUSED:
                 self._refuse(0, NULL, b"a number does not fit the pair's precision", book.symbol)
         return OK
@@ -596,8 +600,18 @@ cdef class Decoder(MessageSink):
         self.last_error = DecodeError(name, offset, excerpt, reason.decode(), symbol)
         if name == "book" or (not name and text[:1] == b"{"):
             self._lose_book(symbol, "malformed")
+        elif name == "ticker":
+            self._doubt_tickers(symbol)
         self.handler.on_refused(self.last_error)
         return REFUSED
+
+    cdef Status _doubt_tickers(self, str symbol) except FAILED:
+        """A change was lost: the ticker of `symbol`, or every one when it is not known, is stale until the next."""
+        cdef Slot slot
+        for slot in self.symbols.slots:
+            if slot.ticker is not None and symbol in ("", slot.symbol):
+                slot.ticker.epoch = self.line.epoch - 1
+        return OK
 
     cdef Status _lose_book(self, str symbol, str reason) except FAILED:
         cdef Slot slot = self._find(symbol) if symbol else None

@@ -2,6 +2,7 @@ from libc.stdint cimport uint64_t
 
 from .book cimport OrderBook
 from .defs cimport FAILED, Status
+from .latency cimport Histogram
 from .market cimport CandleData, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
 
 
@@ -18,6 +19,8 @@ cdef class Handler:
 
 
 cdef class Callbacks(Handler):
+    cdef public Handler forward        # told first, in C; or None
+    cdef public Histogram latency      # arrival to the end of the book callback is counted here; or None
     cdef public object book            # called with the live OrderBook, or None
     cdef public object ticker          # with the LiveTicker
     cdef public object trade           # with a Trade

@@ -11,6 +11,7 @@ from libc.stdint cimport uint64_t
 
 from .book cimport OrderBook
 from .defs cimport FAILED, OK, Status
+from .latency cimport Histogram
 from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
 
 _log = logging.getLogger("kraken_fast.callbacks")
@@ -35,7 +36,11 @@ cdef class Handler:
         """A snapshot of `channel` was applied; symbol is "" for instrument."""
 
     def on_book_lost(self, book, reason):
-        """`book` can no longer be trusted: checksum, malformed, precision or unfit. It awaits a new snapshot."""
+        """`book` can no longer be trusted and awaits a new snapshot.
+
+        `reason` is checksum (of an update), snapshot (its checksum), malformed or precision. After the first two, what the
+        book holds is dropped when this returns, unless `book.give_up_verifying()` was called.
+        """
 
     def on_gap(self, gap):
         """Trades were missed; `gap` is a types.Gap."""
@@ -63,20 +68,28 @@ cdef class Callbacks(Handler):
     traceback, and `on_callback_error` is told.
 
     Attributes:
+        forward: a Handler that is told first, without crossing into Python when it is written in Cython.
+        latency: a Histogram of the time from a book message's arrival to the end of its callback.
         book, ticker: called with the live store, which is reused: valid during the call.
         trade, candle: called with an immutable Trade or Candle.
         failures: exceptions so far.
     """
 
     cdef Status on_book(self, OrderBook book) except FAILED:
+        if self.forward is not None:
+            self.forward.on_book(book)
         if self.book is not None:
             try:
                 self.book(book)
             except Exception as error:
                 self._failed("book", error)
+        if self.latency is not None:
+            self.latency.add(book.line.clock.now_ns() - book.changed_ns)
         return OK
 
     cdef Status on_ticker(self, LiveTicker ticker) except FAILED:
+        if self.forward is not None:
+            self.forward.on_ticker(ticker)
         if self.ticker is not None:
             try:
                 self.ticker(ticker)
@@ -85,6 +98,8 @@ cdef class Callbacks(Handler):
         return OK
 
     cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED:
+        if self.forward is not None:
+            self.forward.on_trade(log, trade)
         if self.trade is not None:
             try:
                 self.trade(log.trade(trade))
@@ -93,6 +108,8 @@ cdef class Callbacks(Handler):
         return OK
 
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED:
+        if self.forward is not None:
+            self.forward.on_candle(log, position, event)
         if self.candle is None:
             return OK
         try:

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 
@@ -5,6 +6,7 @@ cdef enum:
     BUCKETS = 976            # 61 powers of two of 16 steps each
 
 
+@cython.final
 cdef class Histogram:
     cdef uint64_t[BUCKETS] counts
     cdef readonly uint64_t count

@@ -1,8 +1,10 @@
+cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
 from .clock cimport Clock
 
 
+@cython.final
 cdef class Line:
     """What all stores of one connection share: its clock, its epoch and when it was last heard."""
     cdef readonly Clock clock

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from .book cimport Stamp
@@ -30,6 +31,7 @@ cdef class Ticker:
     cdef int64_t changed_ns
 
 
+@cython.final
 cdef class LiveTicker(Ticker):
     cdef readonly Line line
     cdef readonly uint64_t messages
@@ -38,6 +40,7 @@ cdef class LiveTicker(Ticker):
     cdef Status apply(self, const Value* values, uint32_t seen, int64_t recv_ns) except FAILED
 
 
+@cython.final
 cdef class TickerSnapshot(Ticker):
     cdef readonly str quality
     cdef readonly object age_ms
@@ -56,6 +59,7 @@ cdef struct TradeData:
     uint8_t ord_type
 
 
+@cython.final
 cdef class Words:
     """Small texts of the exchange as codes; what is new gets the next one, up to 255."""
     cdef list texts
@@ -63,6 +67,7 @@ cdef class Words:
     cdef str text(self, int code)
 
 
+@cython.final
 cdef class Trade:
     cdef readonly str symbol
     cdef readonly str side
@@ -70,6 +75,7 @@ cdef class Trade:
     cdef TradeData data
 
 
+@cython.final
 cdef class TradeLog:
     cdef readonly str symbol
     cdef readonly Line line
@@ -102,6 +108,7 @@ cdef struct CandleData:
     int32_t interval         # minutes
 
 
+@cython.final
 cdef class Candle:
     cdef readonly str symbol
     cdef CandleData data
@@ -117,6 +124,7 @@ cdef enum CandleEvent:
     CANDLE_CORRECTED         # a closed candle changed after all
 
 
+@cython.final
 cdef class CandleLog:
     cdef readonly str symbol
     cdef readonly int interval

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .book cimport RawLevel
@@ -159,6 +160,7 @@ cdef enum:                   # status
 cdef const Table* pair_table() noexcept
 
 
+@cython.final
 cdef class Scanner:
     # The result of the last scan; pointers in it die with the message.
     cdef Channel channel

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from .book cimport OrderBook
@@ -8,6 +9,7 @@ cdef enum:
     SYMBOL_MAX = 32          # bytes of a symbol
 
 
+@cython.final
 cdef class Slot:
     """All that one line keeps of one symbol."""
     cdef readonly str symbol
@@ -25,6 +27,7 @@ cdef struct Entry:
     int32_t index            # into slots
 
 
+@cython.final
 cdef class SymbolTable:
     cdef list slots
     cdef Entry* entries

@@ -1,7 +1,35 @@
-"""An exchange in a box: Kraken's side of the wire, for tests of this package and of your bot."""
+"""An exchange in a box: Kraken's side of the wire, for tests of this package and of your bot.
+
+`Exchange` serves it on sockets, `ExchangeCore` is the same without any I/O, `ReferenceBook` is the oracle.
+It is an independent second implementation and imports nothing of the compiled core: that is what makes it a judge.
+
+| I want to...                                  | open            |
+|-----------------------------------------------|-----------------|
+| know what one market does, event by event     | `market.py`     |
+| see how a book update gets its rows           | `feedbook.py`   |
+| see the exact words of a refusal              | `requests.py`   |
+| break something on purpose                    | `faults.py`     |
+| run it in virtual time                        | `core.py`       |
+"""
 
 from __future__ import annotations
 
-from .reference import ReferenceBook
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ReferenceBook"]
+if TYPE_CHECKING:
+    from .core import ExchangeCore
+    from .exchange import Exchange, serve
+    from .reference import ReferenceBook
+
+__all__ = ["Exchange", "ExchangeCore", "ReferenceBook", "serve"]
+
+_HOMES = {"Exchange": "exchange", "ExchangeCore": "core", "ReferenceBook": "reference", "serve": "exchange"}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on demand: who wants the reference book does not pay for an HTTP server.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -225,7 +225,12 @@ class MatchingEngine:
         Prices that the new precision cannot hold move away from the other side, so that nothing crosses;
         quantities are cut, and an order of which nothing is left goes.
         """
-        orders = [order for book_side in (self.bids, self.asks) for level in book_side for order in level.orders.values()]
+        orders = [
+            order
+            for book_side in (self.bids, self.asks)
+            for level in book_side
+            for order in level.orders.values()
+        ]
         self.pair = pair
         self.orders.clear()
         for book_side in (self.bids, self.asks):
@@ -291,7 +296,9 @@ class MatchingEngine:
                 assert level.price == price, f"{price}: holds a level of {level.price}"
                 assert level.qty == sum(order.qty for order in level.orders.values()), f"{price}: wrong total"
                 assert price.as_tuple().exponent == -self.pair.price_precision, f"{price}: wrong decimals"
-                assert level.qty.as_tuple().exponent == -self.pair.qty_precision, f"{level.qty}: wrong decimals"
+                assert level.qty.as_tuple().exponent == -self.pair.qty_precision, (
+                    f"{level.qty}: wrong decimals"
+                )
                 for order_id, order in level.orders.items():
                     assert self.orders[order_id] is order, f"order {order_id}: not indexed"
                     assert order.qty > 0, f"order {order_id}: nothing left"

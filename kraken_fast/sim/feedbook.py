@@ -67,10 +67,14 @@ class FeedBook:
     def update(self, time_ns: int, checksum: int) -> str:
         """Write the update message of the steps noted so far and forget them."""
         text = self._message("update", ",".join(self._bids), ",".join(self._asks), checksum, time_ns)
+        self.skip(time_ns)
+        return text
+
+    def skip(self, time_ns: int) -> None:
+        """Forget the steps noted so far: they happened, but nobody listens."""
         self._bids.clear()
         self._asks.clear()
         self.changed_ns = time_ns
-        return text
 
     def snapshot(self) -> str:
         """Write the snapshot message; it bears the time of the book's last change, not of the request."""

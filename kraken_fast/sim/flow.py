@@ -40,7 +40,9 @@ class Flow:
         seeded: whether to fill the book first.
     """
 
-    def __init__(self, engine: MatchingEngine, rng: random.Random, levels: int, *, seeded: bool = True) -> None:
+    def __init__(
+        self, engine: MatchingEngine, rng: random.Random, levels: int, *, seeded: bool = True
+    ) -> None:
         if levels < LEVELS_MIN:
             raise ValueError(f"levels={levels}: must be at least {LEVELS_MIN}")
         self._engine = engine

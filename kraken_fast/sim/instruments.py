@@ -58,7 +58,9 @@ _LEGACY_QUOTES = {
     "XRP": "BTC CAD EUR JPY USD",
     "ZEC": "BTC EUR USD",
 }
-LEGACY_PAIRS = frozenset(f"{base}/{quote}" for base, quotes in _LEGACY_QUOTES.items() for quote in quotes.split())
+LEGACY_PAIRS = frozenset(
+    f"{base}/{quote}" for base, quotes in _LEGACY_QUOTES.items() for quote in quotes.split()
+)
 
 
 def asset_altname(asset: str) -> str:
@@ -169,6 +171,10 @@ class Pair:
             qty_precision=self.qty_precision if qty is None else qty,
         )
 
+    def with_status(self, status: PairStatus) -> Pair:
+        """Give the same pair in another state."""
+        return replace(self, status=status)
+
     def wire(self) -> str:
         """Write the pair as one object of the `instrument` channel."""
         margin = ""
@@ -232,8 +238,7 @@ def instrument_message(kind: str, assets: Iterable[Asset] = (), pairs: Iterable[
     asset_rows = ",".join(asset.wire() for asset in assets)
     pair_rows = ",".join(pair.wire() for pair in pairs)
     return (
-        f'{{"channel":"instrument","type":"{kind}",'
-        f'"data":{{"assets":[{asset_rows}],"pairs":[{pair_rows}]}}}}'
+        f'{{"channel":"instrument","type":"{kind}","data":{{"assets":[{asset_rows}],"pairs":[{pair_rows}]}}}}'
     )
 
 
@@ -301,5 +306,3 @@ def _pair(row: Mapping[str, Any]) -> Pair:
 
 def _bool(value: bool) -> str:
     return "true" if value else "false"
-
-

@@ -16,12 +16,15 @@ from .candles import INTERVALS, CandleSeries, RollingDay, Trade
 from .engine import Fill, MatchingEngine, Side, Step
 from .feedbook import book_checksum
 from .flow import Flow
-from .instruments import Pair, PairStatus
+from .instruments import Pair
 from .reference import CHECKSUM_LEVELS, Level, checksum_text
 from .texts import NS_PER_S, NS_PER_US
 
 TRADES_MAX = 10_000
 """Trades kept for REST; the stream shows the last fifty of them."""
+
+QUOTES_MAX = 200
+"""Changes of the best prices kept for REST's Spread."""
 
 _PAST_TRADES = 60
 _PAST_SPAN_S = 900
@@ -103,6 +106,10 @@ class Market:
         now_ns: when it opens; its history lies before.
         levels: price levels of each side that the crowd keeps up.
         rate: the crowd's actions per second; 0 leaves stepping to the caller.
+
+    Attributes:
+        may_add: the crowd may enter orders that rest.
+        may_trade: the crowd may trade. When neither is allowed, nothing happens at all.
     """
 
     def __init__(self, pair: Pair, rng: random.Random, now_ns: int, *, levels: int, rate: float) -> None:
@@ -116,9 +123,11 @@ class Market:
         self._last_trade_id = rng.randrange(1_000_000, 90_000_000)
         self._flow = Flow(self.engine, rng, levels)
         self._quote = self.quote()
+        self.quotes: deque[tuple[int, Quote]] = deque([(now_ns, self._quote)], maxlen=QUOTES_MAX)
         self._pause_s = 2 / rate if rate else 0.0
         self.next_step_ns: int | None = self._schedule(now_ns) if rate else None
-        self.may_add = self.may_trade = True
+        self.may_add = True
+        self.may_trade = True
         self._remember_past(now_ns)
 
     @property
@@ -200,11 +209,6 @@ class Market:
         self._flow = Flow(self.engine, self._rng, self._flow.levels, seeded=False)
         self._quote = self.quote()
 
-    def set_status(self, status: PairStatus) -> None:
-        """Let the crowd do what a pair of this status allows."""
-        self.may_add = status in ("online", "post_only", "limit_only")
-        self.may_trade = status in ("online", "limit_only")
-
     def quote(self) -> Quote:
         """Give best price and quantity of both sides."""
         zero = Decimal(0)
@@ -233,7 +237,7 @@ class Market:
             low=day.low,
             high=day.high,
             change=change,
-            change_pct=percent.quantize(Decimal("0.01")),
+            change_pct=percent.quantize(Decimal("0.01")) + 0,  # adding makes a negative zero plain
             trades=day.trades,
             time_ns=self.changed_ns,
         )
@@ -243,9 +247,13 @@ class Market:
         self.changed_ns = earliest_ns if now_ns is None else max(earliest_ns, now_ns)
         self.day.expire(self.changed_ns)
 
-    def _end(self, side: Side = "buy", ord_type: str = "limit", fills: list[Fill] | None = None) -> list[Trade]:
+    def _end(
+        self, side: Side = "buy", ord_type: str = "limit", fills: list[Fill] | None = None
+    ) -> list[Trade]:
         trades = [self._trade(self.changed_ns, side, fill.price, fill.qty, ord_type) for fill in fills or ()]
         quote = self.quote()
+        if (quote.bid, quote.ask) != (self._quote.bid, self._quote.ask):
+            self.quotes.append((self.changed_ns, quote))
         changed, self._quote = quote != self._quote, quote
         self.listener.on_event(trades, quote_changed=changed)
         return trades

@@ -67,7 +67,9 @@ class ReferenceBook:
         qty_precision: the same for quantities.
     """
 
-    def __init__(self, depth: int, price_precision: int | None = None, qty_precision: int | None = None) -> None:
+    def __init__(
+        self, depth: int, price_precision: int | None = None, qty_precision: int | None = None
+    ) -> None:
         if depth < 1:
             raise ValueError(f"depth={depth}: must be at least 1")
         self.depth = depth

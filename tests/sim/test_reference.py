@@ -53,7 +53,9 @@ def test_tokens_keep_trailing_zeros_and_lose_leading_ones() -> None:
 
 
 def _message(bids: str = "[]", asks: str = "[]", kind: str = "update") -> Any:
-    return loads(f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"A/B","bids":{bids},"asks":{asks}}}]}}')
+    return loads(
+        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"A/B","bids":{bids},"asks":{asks}}}]}}'
+    )
 
 
 def test_the_last_row_of_a_price_wins_and_zero_removes() -> None:

@@ -1,0 +1,255 @@
+"""The exchange without I/O: markets, lines and REST under one clock and one seed.
+
+    core = ExchangeCore(["BTC/USD"], seed=7, now_ns=clock.now_ns, rate=20.0)
+    line = core.connect()               # a client's connection, as bytes
+    line.receive(upgrade_request)
+    core.advance()                      # whatever was due by now has happened
+    for segment in line.poll(): ...     # bytes for that client
+    core.deadline_ns                    # nothing happens by itself before this time
+
+Everything that happens is decided by the seed, the times the clock gave, and the bytes that came in: the same three
+give the same bytes out. Each market, line and the faults have their own generator, derived from the seed and
+their name, so that one more client does not change what the market does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from ..errors import ConfigError
+from .faults import Faults
+from .feed import MarketFeed
+from .instruments import Listing, Pair, PairStatus, instrument_message
+from .line import Line, State
+from .market import Market
+from .message import Message, status_text
+from .rest import Response, RestApi
+from .session import WsSession
+from .texts import NS_PER_MS, NS_PER_S
+
+SystemStatus = Literal["online", "cancel_only", "post_only", "limit_only", "maintenance"]
+
+DEFAULT_SYMBOLS = ("BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD", "ETH/BTC")
+
+ATTEMPTS_MAX = 150
+ATTEMPTS_SPAN_NS = 600 * NS_PER_S
+"""Connections from one address in any ten minutes, and for how long it is refused after more.
+
+Source: https://docs.kraken.com/api/docs/guides/spot-ws-intro, read 2026-11.
+"""
+
+_SYSTEM_STATUSES = ("online", "cancel_only", "post_only", "limit_only", "maintenance")
+
+
+class ConnectionLimiter:
+    """Counts the connections of each address, as the exchange's edge does."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, deque[int]] = {}
+        self._refused_until_ns: dict[str, int] = {}
+
+    def admits(self, address: str, now_ns: int) -> bool:
+        """Count one attempt and tell whether it is let in."""
+        if now_ns < self._refused_until_ns.get(address, 0):
+            return False
+        attempts = self._attempts.setdefault(address, deque())
+        attempts.append(now_ns)
+        while attempts[0] <= now_ns - ATTEMPTS_SPAN_NS:
+            attempts.popleft()
+        if len(attempts) <= ATTEMPTS_MAX:
+            return True
+        self._refused_until_ns[address] = now_ns + ATTEMPTS_SPAN_NS
+        return False
+
+
+class ExchangeCore:
+    """The exchange without I/O.
+
+    Args:
+        symbols: what it lists: names such as `BTC/USD`, None for a handful, "all" for the 683 recorded ones.
+        seed: of everything that happens by chance.
+        now_ns: the clock: nanoseconds since the epoch. It may stand still but not go back.
+        rate: actions of the crowd per second and market; 0 leaves the markets to the caller's `step`.
+        levels: price levels of each side that the crowd keeps up.
+        snapshot_delay_ms: from acknowledgement to snapshot.
+        limit_connections: refuse an address after 150 connections in ten minutes.
+
+    Raises:
+        UnknownSymbolError: a symbol was not recorded.
+        ConfigError: another argument is out of range.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str] | Literal["all"] | None = None,
+        *,
+        seed: int,
+        now_ns: Callable[[], int],
+        rate: float = 20.0,
+        levels: int = 250,
+        snapshot_delay_ms: int = 0,
+        limit_connections: bool = False,
+    ) -> None:
+        if isinstance(symbols, str) and symbols != "all":
+            raise ConfigError("symbols", symbols, 'a list of symbols, "all" or None')
+        if not 0 <= rate <= 1e6:
+            raise ConfigError("rate", rate, "between 0 and 1,000,000 a second")
+        if not 3 <= levels <= 100_000:
+            raise ConfigError("levels", levels, "between 3 and 100,000")
+        self.seed = seed
+        self.now_ns = now_ns
+        self.rate = rate
+        self.levels = levels
+        self.snapshot_delay_ns = snapshot_delay_ms * NS_PER_MS
+        everything = symbols == "all"
+        self.listing = Listing(None if everything else DEFAULT_SYMBOLS if symbols is None else symbols)
+        self.system_status: SystemStatus = "online"
+        self.faults = Faults(self._rng("faults"))
+        self.lines: dict[int, Line] = {}
+        self.instrument_subscribers: dict[WsSession, None] = {}
+        self._limiter = ConnectionLimiter() if limit_connections else None
+        self._rest = RestApi(self)
+        self._last_line = 0
+        self._feeds: dict[str, MarketFeed] = {}
+        if not everything:
+            for symbol in self.listing.pairs:
+                self.feed(symbol)
+
+    @property
+    def sessions(self) -> list[WsSession]:
+        """The sessions that are open, oldest first."""
+        return [line.session for line in self.lines.values() if line.state is State.OPEN]
+
+    @property
+    def tradable(self) -> Mapping[str, Pair]:
+        """The pairs that can be subscribed."""
+        return {symbol: pair for symbol, pair in self.listing.pairs.items() if pair.status != "delisted"}
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """The time before which nothing happens by itself, or None if never anything does."""
+        times = [feed.market.next_step_ns for feed in self._feeds.values()]
+        times += [line.deadline_ns for line in self.lines.values()]
+        return min((time_ns for time_ns in times if time_ns is not None), default=None)
+
+    def is_tradable(self, symbol: str) -> bool:
+        """Tell whether a symbol can be subscribed."""
+        pair = self.listing.pairs.get(symbol)
+        return pair is not None and pair.status != "delisted"
+
+    def market(self, symbol: str) -> Market:
+        """Give the market of a listed symbol, which opens now if it has not been asked for yet.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        return self.feed(symbol).market
+
+    def feed(self, symbol: str) -> MarketFeed:
+        """Give the public channels of a listed symbol.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            pair = self.listing.pair(symbol)
+            rng = self._rng(f"market {symbol}")
+            feed = MarketFeed(Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate))
+            self._feeds[symbol] = feed
+            self._govern(feed.market)
+        return feed
+
+    def connect(self, address: str = "127.0.0.1") -> Line:
+        """Accept a connection.
+
+        Raises:
+            ConnectionRefusedError: a `refuse` fault holds.
+        """
+        if self.faults.fire("refuse"):
+            raise ConnectionRefusedError("the exchange refuses connections")
+        self._last_line += 1
+        number = self._last_line
+        refused = self._limiter is not None and not self._limiter.admits(address, self.now_ns())
+        line = Line(self, number, self._rng(f"line {number}"), refused=refused)
+        self.lines[number] = line
+        return line
+
+    def disconnect(self, line: Line) -> None:
+        """A connection is gone, whoever ended it."""
+        line.lost()
+        self.lines.pop(line.number, None)
+
+    def http(self, method: str, path: str, query: str = "", body: bytes = b"") -> Response:
+        """Answer one REST request; `path` is such as /0/public/Time, `query` comes undecoded."""
+        return self._rest.handle(method, path, query, body)
+
+    def advance(self) -> None:
+        """Let happen what is due by now. Afterwards poll the lines."""
+        if self.faults.armed:
+            self._strike()
+        now_ns = self.now_ns()
+        for feed in list(self._feeds.values()):
+            feed.market.advance(now_ns)
+
+    def set_system_status(self, status: SystemStatus) -> None:
+        """Change the state of the engine and tell every session.
+
+        Raises:
+            ConfigError: there is no such state.
+        """
+        if status not in _SYSTEM_STATUSES:
+            raise ConfigError("status", status, f"one of {', '.join(_SYSTEM_STATUSES)}")
+        self.system_status = status
+        for feed in self._feeds.values():
+            self._govern(feed.market)
+        message = Message(status_text(status, None), "status", "status")
+        for session in self.sessions:
+            session.deliver(message)
+
+    def set_pair(
+        self,
+        symbol: str,
+        *,
+        status: PairStatus | None = None,
+        price_precision: int | None = None,
+        qty_precision: int | None = None,
+    ) -> None:
+        """Change a pair and tell whoever subscribed `instrument`; its book goes on with the new precisions.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        pair = self.listing.pair(symbol).with_precision(price_precision, qty_precision)
+        if status is not None:
+            pair = pair.with_status(status)
+        self.listing.pairs[symbol] = pair
+        market = self.market(symbol)
+        market.set_pair(pair)
+        self._govern(market)
+        message = Message(instrument_message("update", (), [pair]), "update", "instrument")
+        for session in list(self.instrument_subscribers):
+            session.deliver(message)
+
+    def _govern(self, market: Market) -> None:
+        """Let the crowd do what the states of exchange and pair allow."""
+        states = {self.system_status, market.pair.status}
+        market.may_add = states <= {"online", "post_only", "limit_only"}
+        market.may_trade = states <= {"online", "limit_only"}
+
+    def _strike(self) -> None:
+        """Carry out the faults that change the exchange itself."""
+        while fault := self.faults.fire("system_status"):
+            self.set_system_status(fault["status"])
+        for symbol in self.listing.pairs:
+            while fault := self.faults.fire("pair_status", symbol=symbol):
+                self.set_pair(symbol, status=fault["status"])
+            while fault := self.faults.fire("precision", symbol=symbol):
+                self.set_pair(symbol, price_precision=fault["price"], qty_precision=fault["qty"])
+
+    def _rng(self, name: str) -> random.Random:
+        # A text seeds through SHA-512, so it does not depend on the process's hash seed.
+        return random.Random(f"{self.seed}/{name}")

@@ -1,0 +1,224 @@
+"""The exchange in a box, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from .candles import Trade
+from .core import ExchangeCore, SystemStatus
+from .faults import Faults
+from .instruments import PairStatus
+from .market import BookTruth, Market, TickerTruth
+from .server import Server
+from .session import WsSession
+
+
+class Exchange:
+    """Kraken's public side on loopback, with a seed, the truth, and faults.
+
+        async with Exchange(["BTC/USD"], seed=7) as ex:
+            ...connect your client to ex.ws_url and ex.rest_url...
+            assert my_book == ex.book("BTC/USD").top(10)
+
+    Args:
+        symbols: what it lists, such as BTC/USD; None for a handful, "all" for the 683 recorded pairs, whose markets
+            then open when first asked for.
+        seed: of everything that happens by chance.
+        rate: actions of the crowd per second and symbol; 0 leaves stepping to you (`advance`).
+        tls: serve wss and https on localhost with a certificate authority of its own (`ca_file`).
+        host: address to bind. There is no authentication: leave it on loopback.
+        ws_port: 0 for any free one.
+        rest_port: 0 for any free one.
+        levels: price levels of each side that the crowd keeps up.
+        snapshot_delay_ms: from acknowledgement to snapshot; some 100 ms were seen on the real exchange.
+        limit_connections: refuse an address after 150 connections in ten minutes; None means unless on loopback.
+        now_ns: the wall clock, nanoseconds since the epoch.
+
+    Raises:
+        UnknownSymbolError: a symbol was not recorded.
+        ConfigError: another argument is out of range.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str] | Literal["all"] | None = None,
+        *,
+        seed: int = 0,
+        rate: float = 20.0,
+        tls: bool = False,
+        host: str = "127.0.0.1",
+        ws_port: int = 0,
+        rest_port: int = 0,
+        levels: int = 250,
+        snapshot_delay_ms: int = 0,
+        limit_connections: bool | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        loopback = host in ("localhost", "::1") or host.startswith("127.")
+        self.core = ExchangeCore(
+            symbols,
+            seed=seed,
+            now_ns=now_ns,
+            rate=rate,
+            levels=levels,
+            snapshot_delay_ms=snapshot_delay_ms,
+            limit_connections=not loopback if limit_connections is None else limit_connections,
+        )
+        self.ca_file: str | None = None
+        self._host = host
+        self._ports = (ws_port, rest_port)
+        self._tls = tls
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._server: Server | None = None
+
+    async def __aenter__(self) -> Exchange:
+        context = self._make_tls() if self._tls else None
+        self._server = Server(self.core, self._host, *self._ports, context)
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            await self._server.stop()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def ws_url(self) -> str:
+        """Address for WebSocket clients."""
+        return f"{'wss' if self._tls else 'ws'}://{self._name}:{self._running.ws_port}/v2"
+
+    @property
+    def rest_url(self) -> str:
+        """Base address for REST clients, without the /0."""
+        return f"{'https' if self._tls else 'http'}://{self._name}:{self._running.rest_port}"
+
+    @property
+    def faults(self) -> Faults:
+        """The faults; see `kraken_fast.sim.faults`."""
+        return self.core.faults
+
+    @property
+    def sessions(self) -> list[WsSession]:
+        """The sessions that are open, oldest first."""
+        return self.core.sessions
+
+    def addresses(self) -> dict[str, str]:
+        """Give what a client must know, for one line of JSON: ws_url, rest_url and, with TLS, ca_file."""
+        ca_file = {} if self.ca_file is None else {"ca_file": self.ca_file}
+        return {"ws_url": self.ws_url, "rest_url": self.rest_url, **ca_file}
+
+    def book(self, symbol: str) -> BookTruth:
+        """Give the whole book as it is now.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        return self.core.market(symbol).truth()
+
+    def ticker(self, symbol: str) -> TickerTruth:
+        """Give the ticker as it is now.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        return self.core.market(symbol).ticker()
+
+    def trades(self, symbol: str) -> list[Trade]:
+        """Give the trades that are still remembered, oldest first.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        return list(self.core.market(symbol).trades)
+
+    def market(self, symbol: str) -> Market:
+        """Give the market, to act in it by hand; what it tells its subscribers leaves with `flush`.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        return self.core.market(symbol)
+
+    def advance(self, steps: int = 1, symbol: str | None = None) -> None:
+        """Let the crowd act so many times, in one market or in each, and send what follows at once.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        symbols = list(self.core.listing.pairs) if symbol is None else [symbol]
+        for _ in range(steps):
+            for name in symbols:
+                self.core.market(name).step(self.core.now_ns())
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the sessions have to say."""
+        self._running.flush()
+
+    def set_system_status(self, status: SystemStatus) -> None:
+        """Change the state of the engine and tell every session.
+
+        Raises:
+            ConfigError: there is no such state.
+        """
+        self.core.set_system_status(status)
+        self.flush()
+
+    def set_pair(
+        self,
+        symbol: str,
+        *,
+        status: PairStatus | None = None,
+        price_precision: int | None = None,
+        qty_precision: int | None = None,
+    ) -> None:
+        """Change a pair and tell whoever subscribed `instrument`.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        self.core.set_pair(
+            symbol, status=status, price_precision=price_precision, qty_precision=qty_precision
+        )
+        self.flush()
+
+    @property
+    def _name(self) -> str:
+        # No client sends a server name for an IP address, so TLS is served on a name.
+        return "localhost" if self._tls else self._host
+
+    @property
+    def _running(self) -> Server:
+        if self._server is None:
+            raise RuntimeError("the exchange is not running: use `async with Exchange(...)`")
+        return self._server
+
+    def _make_tls(self) -> ssl.SSLContext:
+        from .tls import Authority  # trustme is needed only here
+
+        authority = Authority()
+        self._folder = tempfile.TemporaryDirectory(prefix="kraken-fast-sim-")
+        self.ca_file = str(authority.write(Path(self._folder.name)))
+        return authority.context(self.core.faults)
+
+
+async def serve(exchange: Exchange, announce: Callable[[dict[str, str]], None]) -> None:
+    """Run an exchange until cancelled.
+
+    Args:
+        exchange: not yet started.
+        announce: gets the addresses once both ports are bound.
+    """
+    async with exchange:
+        announce(exchange.addresses())
+        await asyncio.Event().wait()

@@ -1,0 +1,323 @@
+"""The faults that the exchange can be told to have.
+
+A fault is a *rule*: its kind, what it matches, how often it fires. The parts of the exchange ask for a rule at the
+place where it would bite; asking and finding is firing, and is counted, so that a test can prove that what it
+survived did happen.
+
+    fault = ex.faults.inject("bad_checksum", symbol="BTC/USD", count=1)
+    ...
+    assert fault.fired == 1 == ex.faults.fired["bad_checksum"]
+
+    with ex.faults.inject("no_heartbeat"):      # until the block ends
+        ...
+
+`KINDS` lists every kind with its parameters.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+from ..errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a kind of fault does, its parameters with their defaults, and how often it fires unless told.
+
+    Attributes:
+        messages: the kinds of messages that it strikes unless told.
+    """
+
+    summary: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    count: int | None = None
+    messages: tuple[str, ...] | None = None
+
+
+DATA = ("snapshot", "update")
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        # The connection, before the upgrade.
+        "refuse": Kind("the port is closed; fires once when it closes, and per attempt in virtual time"),
+        "hang": Kind("the connection is accepted and never answered"),
+        "cert": Kind("a bad certificate: expired, wrong_name or self_signed", {"problem": "expired"}),
+        # The upgrade.
+        "upgrade_status": Kind(
+            "the upgrade is answered with this status", {"status": 503, "body": "", "headers": {}}
+        ),
+        "accept_key_wrong": Kind("Sec-WebSocket-Accept does not match the key"),
+        "header_flood": Kind("the answer carries this many bytes of headers", {"size_bytes": 1 << 20}),
+        "unoffered": Kind(
+            "an extension or a subprotocol that nobody offered",
+            {"extension": "permessage-deflate", "subprotocol": ""},
+        ),
+        # The line as bytes.
+        "rst": Kind("reset, once this many bytes were sent", {"after_bytes": 0}, count=1),
+        "fin": Kind("end without a close frame, once this many bytes were sent", {"after_bytes": 0}, count=1),
+        "half_open": Kind("the peer is gone: what arrives vanishes, nothing is sent, for ever", count=1),
+        "hole": Kind(
+            "nothing passes while it lasts, down, up or both; later it all arrives", {"direction": "down"}
+        ),
+        "stall_read": Kind("nothing is read from the socket while it lasts"),
+        "latency": Kind("what is sent arrives later", {"ms": 50, "jitter_ms": 0}),
+        "slice": Kind("what is sent leaves in segments of so many bytes", {"size_bytes": 1, "gap_ms": 0}),
+        "drip": Kind("one byte per interval, at the upgrade too", {"interval_ms": 1000}),
+        "bandwidth": Kind("what is sent leaves at this rate", {"bytes_per_s": 65_536}),
+        # The line as frames.
+        "raw": Kind("these bytes appear on the wire between two frames", {"data": b""}, count=1),
+        "text": Kind("this text message appears", {"text": ""}, count=1),
+        "fragment": Kind("a message is sent in fragments of so many bytes", {"size_bytes": 20}),
+        "interleave_control": Kind("a message is sent in two fragments with a ping between them"),
+        "rsv": Kind("reserved bits are set", {"bits": 4}, count=1),
+        "opcode": Kind("the frame has this opcode", {"opcode": 3}, count=1),
+        "mask": Kind("the server masks its frame", count=1),
+        "length": Kind(
+            "the length is written in so many bytes (2 or 8), needed or not", {"width_bytes": 8}, count=1
+        ),
+        "len64": Kind(
+            "a frame head announces so many bytes and none follow", {"size_bytes": 1 << 63}, count=1
+        ),
+        "binary": Kind("the message comes as a binary frame", count=1),
+        "bad_utf8": Kind("the message holds a byte that is not UTF-8", count=1),
+        "ping_flood": Kind("pings at this rate", {"rate": 10_000}),
+        "no_pong": Kind("the client's pings are not answered"),
+        "close": Kind("a close frame, then the end", {"code": 1001, "reason": ""}, count=1),
+        "double_close": Kind("two close frames and a message between them", {"code": 1000}, count=1),
+        "no_close_reply": Kind("the client's close frame is not answered"),
+        # Messages.
+        "drop": Kind("the message is lost", count=1, messages=DATA),
+        "duplicate": Kind("the message comes twice", count=1, messages=DATA),
+        "swap": Kind(
+            "the message comes after the next of its channel and symbol", count=1, messages=("update",)
+        ),
+        "delay": Kind("the message comes later than those behind it", {"ms": 100}, count=1, messages=DATA),
+        "bad_checksum": Kind("the checksum of a book message is wrong", count=1),
+        "mutate": Kind(
+            "the JSON is damaged; see tamper.MUTATIONS", {"mutation": "random"}, count=1, messages=DATA
+        ),
+        "no_snapshot": Kind("the snapshot is never sent, the updates are"),
+        "late_snapshot": Kind("the snapshot comes later; updates precede it", {"ms": 500}),
+        "second_snapshot": Kind("a snapshot that nobody asked for, before the next update", count=1),
+        "huge_snapshot": Kind("the snapshot is longer by so many bytes", {"size_bytes": 1 << 20}),
+        "no_heartbeat": Kind("no heartbeats"),
+        "heartbeat_only": Kind("heartbeats, and nothing of any subscription"),
+        # Requests.
+        "no_ack": Kind("the request is carried out but not acknowledged"),
+        "ack_then_silence": Kind("the request is acknowledged, and nothing follows"),
+        "nack": Kind("the symbol is refused", {"error": "Currency pair not supported"}),
+        "duplicate_ack": Kind("the acknowledgement comes twice"),
+        "late_ack": Kind("the acknowledgement comes later than what follows it", {"ms": 100}),
+        "stray_ack": Kind(
+            "an acknowledgement of a request that nobody made comes first", {"req_id": 999_999_999}
+        ),
+        "msg_rate": Kind("the request is refused for the rate of messages, without its req_id"),
+        # The exchange.
+        "system_status": Kind("the state of the engine changes", {"status": "maintenance"}, count=1),
+        "pair_status": Kind("the state of a pair changes", {"status": "delisted"}, count=1),
+        "precision": Kind("the precisions of a pair change", {"price": None, "qty": None}, count=1),
+    }
+)
+
+
+class Fault:
+    """One rule. Ends when its count is used up, when it is cleared, or with its `with` block.
+
+    Attributes:
+        kind: one of `KINDS`.
+        fired: how often it has fired.
+        left: how often it will fire yet; None for ever.
+    """
+
+    def __init__(
+        self,
+        owner: Faults,
+        kind: str,
+        params: Mapping[str, Any],
+        where: Mapping[str, object],
+        left: int | None,
+        after: int,
+        probability: float,
+    ) -> None:
+        self.kind = kind
+        self.fired = 0
+        self.left = left
+        self._owner = owner
+        self._params = params
+        self._where = where
+        self._after = after
+        self._probability = probability
+        self._lines: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"Fault({self.kind!r}, fired={self.fired}, left={self.left}, {dict(self._params)})"
+
+    def __getitem__(self, name: str) -> Any:
+        """Give a parameter."""
+        return self._params[name]
+
+    def __enter__(self) -> Fault:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    @property
+    def active(self) -> bool:
+        """Whether it may fire again."""
+        return self in self._owner.rules(self.kind)
+
+    def clear(self) -> None:
+        """End it; its counts stay."""
+        self._owner._remove(self)
+
+    def matches(self, **facts: object) -> bool:
+        """Tell whether every condition of the rule holds; a fact that is not known does not match."""
+        for name, wanted in self._where.items():
+            fact = facts.get(name)
+            if fact not in wanted if isinstance(wanted, tuple) else fact != wanted:
+                return False
+        return True
+
+    def _try(self, rng: random.Random) -> bool:
+        if self._after:
+            self._after -= 1
+            return False
+        if self._probability < 1 and rng.random() >= self._probability:
+            return False
+        self.fired += 1
+        if self.left is not None:
+            self.left -= 1
+        return True
+
+
+class Faults:
+    """All rules of one exchange.
+
+    Attributes:
+        fired: how often each kind has fired.
+        armed: whether there is any rule; what is on the hot path asks this first.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self.fired: Counter[str] = Counter()
+        self.armed = False
+        self.on_change: Callable[[], None] = lambda: None
+        self._rng = rng
+        self._rules: dict[str, list[Fault]] = {}
+
+    def inject(
+        self,
+        kind: str,
+        *,
+        count: int | None | str = "default",
+        probability: float = 1.0,
+        after: int = 0,
+        session: object = None,
+        channel: str | tuple[str, ...] | None = None,
+        symbol: str | tuple[str, ...] | None = None,
+        message: str | tuple[str, ...] | None = None,
+        **params: Any,
+    ) -> Fault:
+        """Begin a fault.
+
+        Args:
+            kind: one of `KINDS`.
+            count: how often it fires, None for ever; the default is the kind's.
+            probability: of firing, each time it could.
+            after: how many occasions it lets pass first.
+            session: only this session (from `Exchange.sessions`, or its number).
+            channel: only messages or requests of this channel.
+            symbol: only those of this symbol.
+            message: only messages of this kind: snapshot, update, ack, error, heartbeat, status, pong; what
+                strikes messages strikes snapshots and updates unless told. A tuple means any of its members.
+            **params: parameters of the kind.
+
+        Raises:
+            ConfigError: no such kind, or the kind has no such parameter.
+        """
+        spec = KINDS.get(kind)
+        if spec is None:
+            raise ConfigError("kind", kind, f"one of {', '.join(KINDS)}")
+        for name in params:
+            if name not in spec.params:
+                raise ConfigError(
+                    name, params[name], f"a parameter of {kind}: {', '.join(spec.params) or 'none'}"
+                )
+        conditions = {
+            "session": getattr(session, "number", session),
+            "channel": channel,
+            "symbol": symbol,
+            "message": spec.messages if message is None else message,
+        }
+        where = {name: wanted for name, wanted in conditions.items() if wanted is not None}
+        left = spec.count if count == "default" else count
+        assert left is None or isinstance(left, int)
+        fault = Fault(self, kind, {**spec.params, **params}, where, left, after, probability)
+        self._rules.setdefault(kind, []).append(fault)
+        self.armed = True
+        self.on_change()
+        return fault
+
+    def clear(self, kind: str | None = None) -> None:
+        """End all faults of a kind, or all."""
+        for fault in [rule for rules in list(self._rules.values()) for rule in rules]:
+            if kind in (None, fault.kind):
+                self._remove(fault)
+
+    def random(self) -> float:
+        """Draw a number from the faults' own chance, evenly from 0 up to 1."""
+        return self._rng.random()
+
+    def rules(self, kind: str) -> list[Fault]:
+        """Give the rules of a kind that may still fire."""
+        return self._rules.get(kind, [])
+
+    def fire(self, kind: str, **facts: object) -> Fault | None:
+        """Ask for a rule that bites here; what is found has fired."""
+        if not self.armed:
+            return None
+        for fault in self._rules.get(kind, ()):
+            if self.fire_rule(fault, **facts):
+                return fault
+        return None
+
+    def fire_rule(self, fault: Fault, **facts: object) -> bool:
+        """Ask whether this one rule bites here; if so it has fired."""
+        if not fault.matches(**facts) or not fault._try(self._rng):
+            return False
+        self.fired[fault.kind] += 1
+        if fault.left == 0:
+            self._remove(fault)
+        return True
+
+    def holds(self, kind: str, line: int) -> Fault | None:
+        """Ask for a rule that lasts on a line; it fires once for each line that it holds on."""
+        if not self.armed:
+            return None
+        for fault in self._rules.get(kind, ()):
+            if line in fault._lines:
+                return fault
+            if fault.left != 0 and fault.matches(session=line) and fault._try(self._rng):
+                self.fired[kind] += 1
+                fault._lines.add(line)
+                return fault
+        return None
+
+    def _remove(self, fault: Fault) -> None:
+        rules = self._rules.get(fault.kind, [])
+        if fault in rules:
+            rules.remove(fault)
+            if not rules:
+                del self._rules[fault.kind]
+            self.armed = bool(self._rules)
+            self.on_change()
