@@ -141,7 +141,9 @@ class Dialer:
             import aiofastnet  # a dependency of picows
 
             create = partial(aiofastnet.create_connection, loop)
-        if self._use_aiofastnet or isinstance(loop, asyncio.BaseEventLoop):  # uvloop's own has no happy eyeballs
+        if self._use_aiofastnet or isinstance(
+            loop, asyncio.BaseEventLoop
+        ):  # uvloop's own has no happy eyeballs
             options["happy_eyeballs_delay"] = self._settings.happy_eyeballs_s
         if self.is_secure:
             options["ssl"] = self._ssl_context
@@ -289,7 +291,9 @@ class FileAttempts:
             wait_ns = ns_until_free(attempts, now_ns, limit=limit, window_ns=window_ns)
             if wait_ns == 0:
                 attempts.append(now_ns)
-                others = [(ns, name) for ns, name in lines if name != host and now_ns - window_ns < ns <= now_ns]
+                others = [
+                    (ns, name) for ns, name in lines if name != host and now_ns - window_ns < ns <= now_ns
+                ]
                 text = "".join(f"{ns} {name}\n" for ns, name in [*others, *((ns, host) for ns in attempts)])
                 os.fchmod(handle, 0o600)
                 os.ftruncate(handle, 0)

@@ -258,8 +258,7 @@ class Connection:
                 delay_s = self._delay_after(reason)
         except _GivenUpError as given_up:
             self._to(LineState.CLOSED, str(given_up))
-        except Exception:
-            # A line that nobody drives must not look alive.
+        except Exception:  # noqa: BLE001 - a line that nobody drives must not look alive
             _log.exception("the task of the line to %s failed", self._dialer.host)
             self._to(LineState.CLOSED, "internal error")
         finally:
