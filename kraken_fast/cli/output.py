@@ -1,0 +1,119 @@
+"""What all verbs share: exit statuses, errors as one line, and how numbers are written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from enum import IntEnum
+from typing import NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from ..errors import KrakenFastError, SubscriptionError, UsageError, printable
+
+PIPE_COLUMNS = 240
+"""Width of a table that goes into a pipe, where nobody sees lines wrap and cut cells would be a loss."""
+
+_Result = TypeVar("_Result")
+
+
+class Status(IntEnum):
+    """Exit statuses, as `--help` names them."""
+
+    FINE = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    NETWORK = 3
+    INTERRUPTED = 128 + signal.SIGINT
+    TERMINATED = 128 + signal.SIGTERM
+
+
+class TerminatedError(Exception):
+    """The process was asked to end by SIGTERM."""
+
+
+class InputError(Exception):
+    """A file cannot be used; the text says which and why."""
+
+
+def console() -> Console:
+    """Standard output, for people: no colours unless it is a terminal."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def fail(message: str, status: Status) -> NoReturn:
+    """Say in one line what is wrong and end."""
+    print(f"kraken-fast: {printable(message, 1000)}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what can go wrong into one line and an exit status."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(Status.INTERRUPTED) from None
+    except TerminatedError:
+        raise typer.Exit(Status.TERMINATED) from None
+    except BrokenPipeError:
+        # Whoever read us has seen enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(Status.FINE) from None
+    except (UsageError, SubscriptionError, InputError) as error:
+        fail(str(error), Status.USAGE)
+    except (KrakenFastError, OSError) as error:
+        fail(str(error) or type(error).__name__, Status.NETWORK)
+
+
+def run(main: Coroutine[object, object, _Result]) -> _Result:
+    """Run a coroutine on the fastest loop there is, so that Ctrl-C and SIGTERM let it clean up."""
+    try:
+        from uvloop import new_event_loop
+    except ModuleNotFoundError:
+        from asyncio import new_event_loop
+    is_terminated = False
+
+    async def watched() -> _Result:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def terminate() -> None:
+            nonlocal is_terminated
+            is_terminated = True
+            task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        return await main
+
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(watched())
+    except asyncio.CancelledError:
+        if is_terminated:
+            raise TerminatedError from None
+        raise
+
+
+def plain(number: Decimal | None) -> str | None:
+    """Write a number with all its decimals and never with an exponent.
+
+    >>> plain(Decimal("0.00000001")), plain(None)
+    ('0.00000001', None)
+    """
+    return None if number is None else format(number, "f")
+
+
+def symbol_list(text: str) -> list[str]:
+    """Split symbols at commas and spaces.
+
+    >>> symbol_list("BTC/USD, ETH/USD")
+    ['BTC/USD', 'ETH/USD']
+    """
+    return text.replace(",", " ").split()
