@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .check import check
+from .demo import demo
 from .sim import sim
 
 STATUSES = (
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (sim, check):
+for _verb in (demo, sim, check):
     app.command(epilog=STATUSES)(_verb)
 
 

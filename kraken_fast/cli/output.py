@@ -34,8 +34,12 @@ class Status(IntEnum):
     TERMINATED = 128 + signal.SIGTERM
 
 
-class TerminatedError(Exception):
-    """The process was asked to end by SIGTERM."""
+class SignalledError(Exception):
+    """The process was asked to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
 
 
 class InputError(Exception):
@@ -60,8 +64,8 @@ def one_line_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise typer.Exit(Status.INTERRUPTED) from None
-    except TerminatedError:
-        raise typer.Exit(Status.TERMINATED) from None
+    except SignalledError as signalled:
+        raise typer.Exit(128 + signalled.number) from None
     except BrokenPipeError:
         # Whoever read us has seen enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,7 +73,7 @@ def one_line_errors() -> Iterator[None]:
     except (UsageError, SubscriptionError, InputError) as error:
         fail(str(error), Status.USAGE)
     except (KrakenFastError, OSError) as error:
-        fail(str(error) or type(error).__name__, Status.NETWORK)
+        fail(getattr(error, "strerror", None) or str(error) or type(error).__name__, Status.NETWORK)
 
 
 def run(main: Coroutine[object, object, _Result]) -> _Result:
@@ -78,27 +82,28 @@ def run(main: Coroutine[object, object, _Result]) -> _Result:
         from uvloop import new_event_loop
     except ModuleNotFoundError:
         from asyncio import new_event_loop
-    is_terminated = False
+    signalled: list[int] = []
 
     async def watched() -> _Result:
-        task = asyncio.current_task()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
 
-        def terminate() -> None:
-            nonlocal is_terminated
-            is_terminated = True
+        def end(number: int) -> None:
+            signalled.append(number)
             task.cancel()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        # Ctrl-C by hand too: Python leaves it ignored where a shell started us in the background.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, end, number)
         return await main
 
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        try:
             return runner.run(watched())
-    except asyncio.CancelledError:
-        if is_terminated:
-            raise TerminatedError from None
-        raise
+        except asyncio.CancelledError:
+            if signalled:
+                raise SignalledError(signalled[0]) from None
+            raise
 
 
 def plain(number: Decimal | None) -> str | None:
