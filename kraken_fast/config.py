@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _check_number(
+def check_number(
     field: str, value: object, low: float, high: float = float("inf"), *, whole: bool = False
 ) -> None:
     what = "a whole number" if whole else "a number"
@@ -211,12 +211,12 @@ class LineSettings:
 
     def __post_init__(self) -> None:
         for name in ("connect_s", "suspect_s", "dead_s", "close_s", "ping_s", "happy_eyeballs_s"):
-            _check_number(name, getattr(self, name), 0.001, 3600.0)
+            check_number(name, getattr(self, name), 0.001, 3600.0)
         if self.dead_s <= self.suspect_s:
             raise ConfigError("dead_s", self.dead_s, f"more than suspect_s, which is {self.suspect_s:g}")
-        _check_number("message_bytes_max", self.message_bytes_max, 1024, 1 << 30, whole=True)
-        _check_number("fragments_max", self.fragments_max, 1, 1 << 24, whole=True)
-        _check_number("unsent_bytes_max", self.unsent_bytes_max, 1024, 1 << 30, whole=True)
+        check_number("message_bytes_max", self.message_bytes_max, 1024, 1 << 30, whole=True)
+        check_number("fragments_max", self.fragments_max, 1, 1 << 24, whole=True)
+        check_number("unsent_bytes_max", self.unsent_bytes_max, 1024, 1 << 30, whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +239,8 @@ class SubscriptionSettings:
 
     def __post_init__(self) -> None:
         for name in ("ack_s", "snapshot_s", "retry_s", "resync_window_s"):
-            _check_number(name, getattr(self, name), 0.001, 3600.0)
-        _check_number("batch", self.batch, 1, 1000, whole=True)
-        _check_number("rate_per_s", self.rate_per_s, 0.1, 1000.0)
-        _check_number("burst", self.burst, 1, 1000, whole=True)
-        _check_number("resyncs_max", self.resyncs_max, 1, 100, whole=True)
+            check_number(name, getattr(self, name), 0.001, 3600.0)
+        check_number("batch", self.batch, 1, 1000, whole=True)
+        check_number("rate_per_s", self.rate_per_s, 0.1, 1000.0)
+        check_number("burst", self.burst, 1, 1000, whole=True)
+        check_number("resyncs_max", self.resyncs_max, 1, 100, whole=True)

@@ -32,6 +32,7 @@ from .config import (
     LineSettings,
     SubscriptionSettings,
     check_book_depth,
+    check_number,
     check_ohlc_interval,
     check_symbols,
 )
@@ -43,6 +44,7 @@ from .core.handler import Callbacks, Handler
 from .core.latency import Histogram
 from .core.line import Line
 from .core.market import Candle, LiveTicker, Ticker, TickerSnapshot, Trade
+from .dial import FileAttempts
 from .errors import (
     ClosedError,
     ConfigError,
@@ -134,6 +136,12 @@ def connect(
             async for event in feed:
                 print(event)
     """
+    check_number("ready_s", ready_s, 0.001, 3600.0)
+    check_number("events_max", events_max, 1, whole=True)
+    if ticker_trigger not in ("trades", "bbo"):
+        raise ConfigError("ticker_trigger", ticker_trigger, "trades or bbo")
+    if handler is not None and not isinstance(handler, Handler):
+        raise ConfigError("handler", handler, "an instance of a Handler subclass, or None")
     return Feed(
         symbols=check_symbols(symbols),
         channels=_check_channels(channels),
@@ -172,7 +180,7 @@ class Feed:
     Args (beyond those of `connect`):
         clock: monotonic and wall time. rng: jitter of reconnects.
         line, subscription: LineSettings, SubscriptionSettings.
-        budget: bound on connection attempts; None bounds this process and machine by the default store.
+        budget: bound on connection attempts; None counts those of all this user's processes on this machine.
         ssl_context: must verify, unless the host is loopback. use_aiofastnet: picows' faster transports.
     """
 
@@ -219,7 +227,7 @@ class Feed:
             clock=self._clock,
             rng=rng or SystemRandom(),
             settings=settings,
-            budget=budget,
+            budget=budget or AttemptBudget(FileAttempts.of_user()),
             ssl_context=ssl_context,
             use_aiofastnet=use_aiofastnet,
         )
