@@ -11,6 +11,7 @@ import typer
 from .check import check
 from .demo import demo
 from .sim import sim
+from .watch import watch
 
 STATUSES = (
     "Exit status: 0 fine, 1 a check failed, 2 wrong usage (an unknown symbol or an unreadable file too), "
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, sim, check):
+for _verb in (demo, watch, sim, check):
     app.command(epilog=STATUSES)(_verb)
 
 

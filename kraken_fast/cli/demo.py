@@ -166,8 +166,9 @@ class Demo:
             f"{min(self._elapsed(), self._seconds):.1f} of {self._seconds:g} s, line {self._feed.state}: "
             f"{rate:,.0f} messages/s, {stats.messages:,} messages, {self.trades:,} trades"
         )
+        log = [Text(line, no_wrap=True, overflow="ellipsis") for line in self._log]
         return Group(
-            Text(head, style="bold"), "", market_table(self._feed), "", latency_line(self._feed.latency), "", *self._log
+            Text(head, style="bold"), "", market_table(self._feed), "", latency_line(self._feed.latency), "", *log
         )
 
     def summary(self) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 
+def say(line: str) -> None:
+    """Print one line now, whoever reads it."""
+    print(line, flush=True)
+
+
 def fail(message: str, status: Status) -> NoReturn:
     """Say in one line what is wrong and end."""
     print(f"kraken-fast: {printable(message, 1000)}", file=sys.stderr)

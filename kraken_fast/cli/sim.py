@@ -11,7 +11,7 @@ import typer
 
 from ..errors import ConfigError
 from ..sim import Exchange
-from .output import one_line_errors, run, symbol_list
+from .output import one_line_errors, run, say, symbol_list
 
 PORT_MAX = 65_535
 
@@ -61,7 +61,7 @@ def sim(
 
 async def _serve(exchange: Exchange, *, control: bool) -> None:
     async with exchange:
-        _say(exchange.addresses())
+        say(json.dumps(exchange.addresses()))
         if control:
             await _obey(exchange)
         else:
@@ -76,9 +76,9 @@ async def _obey(exchange: Exchange) -> None:
         try:
             _command(exchange, json.loads(line))
         except (ValueError, TypeError) as error:  # ConfigError is a ValueError
-            _say({"error": str(error)})
+            say(json.dumps({"error": str(error)}))
         else:
-            _say({"fired": dict(exchange.faults.fired)})
+            say(json.dumps({"fired": dict(exchange.faults.fired)}))
 
 
 def _command(exchange: Exchange, command: Any) -> None:
@@ -88,7 +88,3 @@ def _command(exchange: Exchange, command: Any) -> None:
         exchange.faults.clear(command["clear"])
     elif command != {}:
         raise ConfigError("command", command, "an object with inject, or with clear, or an empty one")
-
-
-def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)

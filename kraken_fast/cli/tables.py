@@ -117,5 +117,5 @@ def latency_us(latency: Histogram) -> dict[str, float]:
 
 def latency_line(latency: Histogram) -> str:
     """Write the latency in one line."""
-    figures = [f"{name} {us:,.1f} us" for name, us in latency_us(latency).items()]
-    return "Arrival to end of callback: " + (", ".join(figures) or "nothing yet")
+    figures = [f"{name} {us:,.1f}" for name, us in latency_us(latency).items()]
+    return "Arrival to end of callback, in us: " + (", ".join(figures) or "nothing yet")
