@@ -234,7 +234,7 @@ def demo(
     symbols: Annotated[str, typer.Option(help="Symbols, comma-separated.")] = "BTC/USD,ETH/USD,SOL/USD,XRP/USD",
     seed: Annotated[int, typer.Option(help="Of the market that the box makes up.")] = 7,
     rate: Annotated[float, typer.Option(help="Actions of the crowd per second and symbol.", min=1)] = 100.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, nothing else.")] = False,
 ) -> None:
     """Watch verified books live, without an account and without a network.
 

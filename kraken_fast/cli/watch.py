@@ -27,6 +27,8 @@ CHANNELS = {"book": "book", "ticker": "ticker", "trades": "trade", "candles": "o
 """Words of ours for the exchange's channels."""
 
 LADDER_ROWS = 10
+OTHER_ROWS = 16
+"""Lines that everything but the ladder takes at most."""
 TRADE_ROWS = 6
 READY_S = 10.0
 
@@ -98,7 +100,7 @@ async def _draw(feed: Feed, out: Console) -> None:
         while feed.state != "closed":
             parts: list[Any] = [market_table(feed), ""]
             if "book" in feed.channels and len(feed.symbols) == 1 and not feed.refused:
-                parts += [ladder(feed, feed.symbols[0], LADDER_ROWS), ""]
+                parts += [ladder(feed, feed.symbols[0], max(3, min(LADDER_ROWS, out.height - OTHER_ROWS))), ""]
             if "trade" in feed.channels:
                 parts += [trade_table(feed, feed.symbols, TRADE_ROWS), ""]
             if "ohlc" in feed.channels:
@@ -165,7 +167,8 @@ def facts_of(event: Event) -> dict[str, Any] | None:
             }
         case Candle():
             prices = {name: plain(getattr(event, name)) for name in ("open", "high", "low", "close", "volume")}
-            return {"type": "candle", "symbol": event.symbol, "begin_ns": event.begin_ns, **prices, "closed": event.closed}
+            facts = {"type": "candle", "symbol": event.symbol, "begin_ns": event.begin_ns, "closed": event.closed}
+            return {**facts, **prices}
         case LineChange():
             return {"type": "line", "state": event.new, "reason": event.reason}
         case Refused():
