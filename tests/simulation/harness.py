@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
@@ -24,12 +25,13 @@ from typing import Any
 from zlib import crc32
 
 import kraken_fast
-from kraken_fast import Feed
+from kraken_fast import Feed, LineChange
 from kraken_fast.core.book import OrderBook
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.core.market import Candle, LiveTicker, Trade
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
 from kraken_fast.sim import ExchangeCore
+from kraken_fast.sim.frames import FrameReader
 from kraken_fast.sim.network import HOST, Network, Route
 from kraken_fast.sim.virtual import Timeline, VirtualLoop, run
 
@@ -117,6 +119,8 @@ class Simulation:
         self.wire = EventLog(self.timeline, keep=keep)
         self.notices: list[tuple[int, Any]] = []
         """Time, in ns since the start, and event, of everything that the client told by `on_notice`."""
+        self.sent: deque[tuple[float, int, bytes]] = deque(maxlen=100)
+        """The client's last writes, as they reached the exchange: when, in s since the start, on which connection."""
         self.oracle = Oracle(self.timeline, self.core, self.network)
         self.network.on_wire = self._on_wire
         self.loop.on_quiet = self.oracle.on_quiet
@@ -172,6 +176,18 @@ class Simulation:
             await asyncio.sleep(step_s)
         return (self.timeline.now_ns - start_ns) / S
 
+    def changes(self, since_s: float = 0.0) -> list[tuple[float, str, str]]:
+        """Give the line's changes of state: when, to which, why."""
+        return [
+            (ns / S, event.new, event.reason)
+            for ns, event in self.notices
+            if isinstance(event, LineChange) and ns / S >= since_s
+        ]
+
+    def attempts_s(self) -> list[float]:
+        """Give the times of the attempts to connect, in seconds since the start."""
+        return [(ns - self._start_ns) / S for ns in self.network.attempts_ns]
+
     # The log -----------------------------------------------------------------------------------------------------
 
     def _on_book(self, book: OrderBook) -> None:
@@ -203,7 +219,10 @@ class Simulation:
         self.oracle.on_wire(direction, number, data)
         if data is None:
             self.wire.add(f"{direction} {number} end")
-        elif direction == "up" or not self._is_past_head(number, data):
+            return
+        if direction == "up":
+            self.sent.append((self.now_s, number, data))
+        if direction == "up" or not self._is_past_head(number, data):
             # The upgrade carries a random key, our frames random masks: their size is all that a seed decides.
             self.wire.add(f"{direction} {number} {len(data)}")
         else:
@@ -217,3 +236,34 @@ class Simulation:
         if b"\r\n\r\n" in head:
             self._heads[number] = None
         return False
+
+
+def requests(sim: Simulation) -> list[tuple[float, dict[str, Any]]]:
+    """Read the requests among the client's last writes."""
+    found = []
+    for at_s, _, data in sim.sent:
+        if data[0] == 0x81:
+            reader = FrameReader()
+            reader.feed(data)
+            frame = reader.next()
+            assert frame is not None
+            found.append((at_s, json.loads(frame.payload)))
+    return found
+
+
+def close_codes(sim: Simulation) -> list[int]:
+    """Read the codes of the close frames among the client's last writes."""
+    codes = []
+    for _, _, data in sim.sent:
+        if data[0] == 0x88:
+            reader = FrameReader()
+            reader.feed(data)
+            frame = reader.next()
+            assert frame is not None
+            codes.append(int.from_bytes(frame.payload[:2], "big"))
+    return codes
+
+
+def is_live(feed: Feed, *symbols: str) -> bool:
+    """Tell whether the books of these symbols, or of all, are live."""
+    return all(feed.live_book(symbol).quality == "live" for symbol in symbols or feed.symbols)
