@@ -631,7 +631,6 @@ class _Wiring(Callbacks):
 
     def on_down(self, reason: TransportError, epoch: int) -> None:
         feed = self._feed
-        feed._decoder.new_epoch()
         feed._subscriptions.line_down()
         feed._crossed_since.clear()
         self._note("lost", epoch=epoch, reason=str(reason))
@@ -641,6 +640,8 @@ class _Wiring(Callbacks):
     def on_state(self, old: LineState, new: LineState, reason: str) -> None:
         feed = self._feed
         _log.info("line %s -> %s: %s", old.value, new.value, reason)
+        if new in (LineState.DOWN, LineState.CLOSED):
+            feed._decoder.new_epoch()  # whoever is told of the loss must find nothing live any more
         feed._notice(LineChange(old.value, new.value, reason))
         if new is LineState.CLOSED and feed._connection is not None:
             error = feed._connection.error if reason != "closed by us" else None
