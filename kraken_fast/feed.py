@@ -297,6 +297,9 @@ class Feed:
             if timer is not None:
                 timer.cancel()
         self._timer = self._watch_timer = None
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(ClosedError("closed while it was opening"))
+            self._ready.exception()  # retrieved: nobody may be waiting any more
         if self._connection is not None:
             await self._connection.close()
         for stream in tuple(self._streams):
