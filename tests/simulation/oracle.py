@@ -36,7 +36,19 @@ SWEEP_NS = 100_000_000
 STATES_MAX = 4_000
 """Published states kept of each market: minutes of them, more than any message is ever late."""
 
-LOSSY = ("drop", "swap", "delay", "mutate", "late_snapshot", "no_snapshot", "text", "raw", "bad_utf8", "binary", "second_snapshot")
+LOSSY = (
+    "drop",
+    "swap",
+    "delay",
+    "mutate",
+    "late_snapshot",
+    "no_snapshot",
+    "text",
+    "raw",
+    "bad_utf8",
+    "binary",
+    "second_snapshot",
+)
 """Faults after which a book that verifies may still be wrong below the ten best: then S02 is not owed."""
 
 State = tuple[list[Decimal], list[Decimal], int]
@@ -204,9 +216,14 @@ class Oracle:
         if last is not None:
             self._expect(trade.trade_id > last, "S07", f"{trade.symbol}: trade {trade.trade_id} after {last}")
             if trade.trade_id > last + 1:
-                declared = self.gaps and (self.gaps[-1].first, self.gaps[-1].last) == (last + 1, trade.trade_id - 1)
+                declared = self.gaps and (self.gaps[-1].first, self.gaps[-1].last) == (
+                    last + 1,
+                    trade.trade_id - 1,
+                )
                 self._expect(
-                    bool(declared), "S07", f"{trade.symbol}: {last + 1} to {trade.trade_id - 1} missing, undeclared"
+                    bool(declared),
+                    "S07",
+                    f"{trade.symbol}: {last + 1} to {trade.trade_id - 1} missing, undeclared",
                 )
         self._trade_ids[trade.symbol] = trade.trade_id
 
@@ -271,7 +288,9 @@ class Oracle:
             raise self._violation("S01", f"{book!r} at {stamp}: {book.checksum}, published {checksum}")
         is_lossless = self._is_lossless(book)
         self.depth_checked += is_lossless
-        self._compare("S02" if is_lossless else "S01", book, state, book.depth if is_lossless else CHECKSUM_LEVELS)
+        self._compare(
+            "S02" if is_lossless else "S01", book, state, book.depth if is_lossless else CHECKSUM_LEVELS
+        )
 
     def _compare(self, invariant: str, book: OrderBook, state: State, depth: int) -> None:
         """Compare numbers and their decimals over some levels."""
@@ -340,7 +359,9 @@ class Oracle:
             raise self._violation(invariant, text)
 
     def _violation(self, invariant: str, text: str) -> Violation:
-        return Violation(f"{invariant} after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}")
+        return Violation(
+            f"{invariant} after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}"
+        )
 
 
 def _scales(numbers: list[Decimal]) -> list[object]:
