@@ -304,6 +304,9 @@ class Feed:
             if timer is not None:
                 timer.cancel()
         self._timer = self._watch_timer = None
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(ClosedError("closed while it was opening"))
+            self._ready.exception()  # retrieved: nobody may be waiting any more
         if self._connection is not None:
             await self._connection.close()
             self._decoder.new_epoch()
@@ -650,6 +653,8 @@ class _Wiring(Callbacks):
         if new is LineState.DOWN:
             feed._decoder.new_epoch()  # before anybody is told, so that nobody reads it as live
         _log.info("line %s -> %s: %s", old.value, new.value, reason)
+        if new in (LineState.DOWN, LineState.CLOSED):
+            feed._decoder.new_epoch()  # whoever is told of the loss must find nothing live any more
         feed._notice(LineChange(old.value, new.value, reason))
         if new is LineState.CLOSED and feed._connection is not None:
             error = feed._connection.error if reason != "closed by us" else None
