@@ -650,8 +650,6 @@ class _Wiring(Callbacks):
 
     def on_state(self, old: LineState, new: LineState, reason: str) -> None:
         feed = self._feed
-        if new is LineState.DOWN:
-            feed._decoder.new_epoch()  # before anybody is told, so that nobody reads it as live
         _log.info("line %s -> %s: %s", old.value, new.value, reason)
         if new in (LineState.DOWN, LineState.CLOSED):
             feed._decoder.new_epoch()  # whoever is told of the loss must find nothing live any more
@@ -711,6 +709,11 @@ class _Wiring(Callbacks):
             feed._refusals.clear()
             if feed._connection is not None:
                 feed._connection.recycle(f"more than {REFUSALS_MAX} messages refused within {REFUSALS_S:g} s")
+
+    def on_callback_error(self, channel: str, error: Exception) -> None:
+        if channel.startswith("on_") and self._feed._connection is not None:
+            # One of the methods below failed, so what was subscribed may not be what we believe.
+            self._feed._connection.recycle(f"internal error in {channel}: {error!r}")
 
     def on_gap(self, gap: Gap) -> None:
         self._feed._notice(gap)
