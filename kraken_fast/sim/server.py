@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from .texts import NS_PER_S
+from .wire import BUFFER_MAX_BYTES
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
@@ -83,6 +84,8 @@ class _LineProtocol(asyncio.Protocol):
         self._pace(line, transport)
         if line.finished:
             self._finish(line, transport)
+        elif transport.get_write_buffer_size() > BUFFER_MAX_BYTES:
+            transport.abort()
 
     def _pace(self, line: Line, transport: asyncio.Transport) -> None:
         if line.reading == self._paused:
