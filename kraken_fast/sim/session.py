@@ -124,9 +124,8 @@ class WsSession:
 
     def deliver(self, message: Message) -> None:
         """Take a message of a feed or of the exchange."""
-        if self._core.faults.armed:
-            if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
-                self._send_second_snapshot(message)
+        if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
+            self._send_second_snapshot(message)
         self._emit(message)
 
     def leave(self) -> None:
