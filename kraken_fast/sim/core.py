@@ -192,13 +192,17 @@ class ExchangeCore:
         """Answer one REST request; `path` is such as /0/public/Time, `query` comes undecoded."""
         return self._rest.handle(method, path, query, body)
 
-    def advance(self) -> None:
-        """Let happen what is due by now. Afterwards poll the lines."""
+    def advance(self, steps_max: int = 10_000) -> None:
+        """Let happen what is due by now. Afterwards poll the lines.
+
+        Args:
+            steps_max: of each market in this call; see `Market.advance` for what becomes of the rest.
+        """
         if self.faults.armed:
             self._strike()
         now_ns = self.now_ns()
         for feed in list(self._feeds.values()):
-            feed.market.advance(now_ns)
+            feed.market.advance(now_ns, steps_max)
 
     def set_system_status(self, status: SystemStatus) -> None:
         """Change the state of the engine and tell every session.

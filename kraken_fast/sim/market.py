@@ -27,6 +27,8 @@ TRADES_MAX = 10_000
 QUOTES_MAX = 200
 """Changes of the best prices kept for REST's Spread."""
 
+_LAG_MAX_NS = NS_PER_S
+
 _PAST_TRADES = 60
 _PAST_SPAN_S = 900
 """A market opens with trades of its last quarter of an hour, so that no snapshot is empty."""
@@ -161,21 +163,20 @@ class Market:
         taken = self._flow.step(may_add=self.may_add, may_trade=self.may_trade)
         return self._end(taken[0], taken[1], taken[2]) if taken else self._end()
 
-    def advance(self, now_ns: int, steps_max: int = 10_000) -> None:
+    def advance(self, now_ns: int, steps_max: int) -> None:
         """Let the crowd act as often as its rate demands until `now_ns`, at most `steps_max` times.
 
-        What a long pause leaves undone is not caught up, so that a process that slept does not flood its
-        clients.
+        A market that is then still more than a second behind lets the rest be: a process that slept does not
+        flood its clients, and one that cannot keep the rate up does not fall ever further behind.
         """
-        steps = 0
-        while self.next_step_ns is not None and self.next_step_ns <= now_ns:
-            if steps == steps_max:
-                self.next_step_ns = self._schedule(now_ns)
+        for _ in range(steps_max):
+            if self.next_step_ns is None or self.next_step_ns > now_ns:
                 return
             if self.may_add or self.may_trade:
                 self.step(self.next_step_ns)
             self.next_step_ns = self._schedule(self.next_step_ns)
-            steps += 1
+        if self.next_step_ns is not None and now_ns - self.next_step_ns > _LAG_MAX_NS:
+            self.next_step_ns = self._schedule(now_ns)
 
     def submit(
         self, side: Side, qty: Decimal, price: Decimal | None = None, now_ns: int | None = None

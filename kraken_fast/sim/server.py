@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from .texts import NS_PER_S
+from .wire import BUFFER_MAX_BYTES
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _SLEEP_MAX_S = 0.1
 """The pump looks again at least this often: nobody tells it of what changes by hand."""
+
+_STEPS_MAX = 200
+"""Actions of each market in one go, some 20 ms of work: heartbeats and requests do not wait longer."""
 
 
 class _LineProtocol(asyncio.Protocol):
@@ -83,6 +87,8 @@ class _LineProtocol(asyncio.Protocol):
         self._pace(line, transport)
         if line.finished:
             self._finish(line, transport)
+        elif transport.get_write_buffer_size() > BUFFER_MAX_BYTES:
+            transport.abort()
 
     def _pace(self, line: Line, transport: asyncio.Transport) -> None:
         if line.reading == self._paused:
@@ -167,7 +173,7 @@ class Server:
     async def _pump(self) -> None:
         while True:
             await self._settle_port()
-            self.core.advance()
+            self.core.advance(_STEPS_MAX)
             self.flush()
             self._woken.clear()
             # Not wait_for: before Python 3.12 it may swallow a cancellation that comes with the event.
@@ -202,6 +208,6 @@ class Server:
             self._listener = None
 
     async def _rest(self, request: web.Request) -> web.Response:
-        self.core.advance()
+        self.core.advance(_STEPS_MAX)
         answer = self.core.http(request.method, request.path, request.query_string, await request.read())
         return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))

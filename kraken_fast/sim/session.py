@@ -43,7 +43,6 @@ class Subscription:
     symbol: str
     parameter: Parameter
     live: bool = False
-    mute: bool = False
 
 
 class WsSession:
@@ -125,12 +124,8 @@ class WsSession:
 
     def deliver(self, message: Message) -> None:
         """Take a message of a feed or of the exchange."""
-        if self._core.faults.armed:
-            subscription = self.subscriptions.get((message.channel, message.symbol))
-            if subscription is not None and subscription.mute:
-                return
-            if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
-                self._send_second_snapshot(message)
+        if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
+            self._send_second_snapshot(message)
         self._emit(message)
 
     def leave(self) -> None:
@@ -177,12 +172,13 @@ class WsSession:
 
     def _begin(self, subscription: Subscription, *, wants_snapshot: bool) -> None:
         channel, symbol = subscription.channel, subscription.symbol
-        subscription.mute = self._fire("ack_then_silence", channel, symbol) is not None
+        if self._fire("ack_then_silence", channel, symbol):
+            return  # never live: the feed does not get to know of it
         delay_ns = self._core.snapshot_delay_ns
         if wants_snapshot and (fault := self._fire("late_snapshot", channel, symbol)):
             self._go_live(subscription)
             delay_ns = fault["ms"] * NS_PER_MS
-        if not wants_snapshot or subscription.mute or self._fire("no_snapshot", channel, symbol):
+        if not wants_snapshot or self._fire("no_snapshot", channel, symbol):
             self._go_live(subscription)
         elif delay_ns:
             self._snapshots.append((self._core.now_ns() + delay_ns, subscription))

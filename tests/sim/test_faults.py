@@ -437,7 +437,7 @@ def test_no_ack(box: Any) -> None:
 
 
 def test_ack_then_silence(box: Any) -> None:
-    inject(box, "ack_then_silence", channel="book")
+    inject(box, "ack_then_silence", channel="book", count=1)
     client = subscribed(box)
     client.subscribe("trade", ["BTC/USD"], snapshot=True)
     box.step(50)

@@ -166,6 +166,18 @@ async def test_slow_lines_are_slow_on_real_sockets() -> None:
         writer.close()
 
 
+async def test_what_is_not_read_is_answered_later(http: aiohttp.ClientSession) -> None:
+    async with Exchange(["BTC/USD"], seed=7, rate=0) as ex, http.ws_connect(ex.ws_url) as socket:
+        await socket.receive_str()
+        with ex.faults.inject("stall_read"):
+            await asyncio.sleep(0.05)
+            await socket.send_json({"method": "ping"})
+            with pytest.raises(TimeoutError):
+                await socket.receive_str(timeout=0.2)
+        assert '"method":"pong"' in await socket.receive_str(timeout=2)
+        assert ex.faults.fired["stall_read"] == 1
+
+
 async def test_a_session_that_leaves_is_forgotten(http: aiohttp.ClientSession) -> None:
     async with Exchange(["BTC/USD"], seed=7, rate=0) as ex:
         socket = await http.ws_connect(ex.ws_url)

@@ -218,6 +218,17 @@ def test_nothing_happens_in_maintenance(make_box: Any) -> None:
     assert len(client.messages("book")) > 30
 
 
+def test_what_a_long_sleep_leaves_undone_is_not_caught_up(make_box: Any) -> None:
+    box = make_box(["BTC/USD"], rate=100)
+    client = box.open()
+    client.subscribe("book", ["BTC/USD"])
+    box.clock.sleep(3600)
+    box.core.advance(steps_max=50)
+    box.poll()
+    assert 10 < len(client.messages("book")) <= 51
+    assert box.core.market("BTC/USD").next_step_ns > box.clock.time_ns
+
+
 def test_the_instrument_snapshot_lists_all_recorded_pairs(make_box: Any) -> None:
     client = make_box("all").open()
     client.subscribe("instrument")
