@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from ..errors import ConfigError
 from .feedbook import DEPTHS
 from .instruments import Listing, Pair
+from .reference import CHECKSUM_LEVELS
 from .texts import NS_PER_MS, rfc3339
 
 PAIRS_MAX = 1000
@@ -71,9 +72,9 @@ class _BookSide:
         del self.lots[key]
         return key
 
-    def text(self) -> str:
-        """What the checksum is made of."""
-        return "".join(f"{abs(key)}{self.lots[key]}" for key in self.keys[:10])
+    def best(self) -> list[tuple[int, int]]:
+        """Give the ten best levels, (ticks, lots), best first."""
+        return [(abs(key), self.lots[key]) for key in self.keys[:CHECKSUM_LEVELS]]
 
 
 class WalkingBook:
@@ -94,8 +95,6 @@ class WalkingBook:
         ticks = max(ticks, 50 * self._size)
         self._bids = _BookSide(rng, -1, ticks, self._size)
         self._asks = _BookSide(rng, 1, ticks + 1, self._size)
-        self._price_digits = pair.price_precision
-        self._qty_digits = pair.qty_precision
 
     def state(self) -> dict[tuple[bool, int], int]:
         """Every level in scope: (is a bid, ticks) -> lots, best first."""
@@ -125,14 +124,7 @@ class WalkingBook:
 
     def message(self, kind: str, rows: Sequence[Row], time_ns: int | None) -> str:
         """Write a message; its checksum is that of the book as it is now."""
-        bids = ",".join([self._row(ticks, lots) for is_bid, ticks, lots in rows if is_bid])
-        asks = ",".join([self._row(ticks, lots) for is_bid, ticks, lots in rows if not is_bid])
-        checksum = zlib.crc32((self._asks.text() + self._bids.text()).encode())
-        stamp = "" if time_ns is None else f',"timestamp":"{rfc3339(time_ns)}"'
-        return (
-            f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{self.pair.symbol}",'
-            f'"bids":[{bids}],"asks":[{asks}],"checksum":{checksum}{stamp}}}]}}'
-        )
+        return book_text(self.pair, kind, rows, self._bids.best(), self._asks.best(), time_ns)
 
     def return_to(self, state: dict[tuple[bool, int], int]) -> list[Row]:
         """Go back to an earlier state; give the rows that tell it."""
@@ -168,9 +160,43 @@ class WalkingBook:
         if len(side.keys) > self._size + _RESERVE:
             side.remove(len(side.keys) - 1)
 
-    def _row(self, ticks: int, lots: int) -> str:
-        price, qty = self._price_digits, self._qty_digits
-        return f'{{"price":{_number(ticks, price)},"qty":{_number(lots, qty)}}}'
+
+def book_text(
+    pair: Pair,
+    kind: str,
+    rows: Sequence[Row],
+    bids: Sequence[tuple[int, int]],
+    asks: Sequence[tuple[int, int]],
+    time_ns: int | None = None,
+) -> str:
+    """Write a book message.
+
+    Args:
+        pair: gives the name and the decimals.
+        kind: snapshot or update.
+        rows: what it tells.
+        bids: the book after it, (ticks, lots), best first; ten are looked at, for the checksum.
+        asks: the same.
+        time_ns: of its stamp; None writes none.
+    """
+    price, qty = pair.price_precision, pair.qty_precision
+    bid_rows, ask_rows = (
+        ",".join(
+            [
+                f'{{"price":{_number(ticks, price)},"qty":{_number(lots, qty)}}}'
+                for is_bid, ticks, lots in rows
+                if is_bid == wanted
+            ]
+        )
+        for wanted in (True, False)
+    )
+    best = (*asks[:CHECKSUM_LEVELS], *bids[:CHECKSUM_LEVELS])
+    checksum = zlib.crc32("".join([f"{ticks}{lots}" for ticks, lots in best]).encode())
+    stamp = "" if time_ns is None else f',"timestamp":"{rfc3339(time_ns)}"'
+    return (
+        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{pair.symbol}",'
+        f'"bids":[{bid_rows}],"asks":[{ask_rows}],"checksum":{checksum}{stamp}}}]}}'
+    )
 
 
 def _number(mantissa: int, digits: int) -> str:
@@ -210,6 +236,7 @@ class Reel:
         snapshot: the text of the state before the first update, and after the last.
         updates: the texts of the updates, in order.
         rows: what each update changes.
+        start: the levels in scope at the beginning, (is a bid, ticks) -> lots.
     """
 
     pair: Pair
@@ -232,6 +259,11 @@ class Tape:
     depth: int
     reels: dict[str, Reel]
     order: list[str]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Give the pairs, in the order in which they were asked for."""
+        return [reel.pair for reel in self.reels.values()]
 
     def texts(self) -> Iterator[str]:
         """Give all updates in the order in which they are played."""
