@@ -108,7 +108,7 @@ def connect(
     ca_file: str | Path | None = None,
     ready_s: float = 15.0,
     events_max: int = 10_000,
-    record: str | Path | None = None,
+    record: str | Path | CaptureWriter | None = None,
     handler: Handler | None = None,
     **advanced: Any,
 ) -> Feed:
@@ -124,7 +124,7 @@ def connect(
         ca_file: the only authorities to trust, for an exchange in a box with TLS.
         ready_s: how long opening may take until every symbol delivers or was refused.
         events_max: one-by-one events that may wait for a slow iterator before the oldest are dropped and counted.
-        record: a file, made anew, that gets every message as it came.
+        record: a file, made anew, that gets every message as it came; or a CaptureWriter, closed with the feed.
         handler: a Handler subclass, told of hot events in C before any Python callback.
         advanced: `clock`, `rng`, `line`, `subscription`, `budget`, `ssl_context`, `use_aiofastnet`; see `Feed`.
 
@@ -195,7 +195,7 @@ class Feed:
         endpoints: Endpoints,
         ready_s: float,
         events_max: int,
-        record: str | Path | None,
+        record: str | Path | CaptureWriter | None,
         handler: Handler | None,
         clock: Clock | None = None,
         rng: Random | None = None,
@@ -267,7 +267,9 @@ class Feed:
         """
         if self._connection is not None:
             raise ClosedError("a feed is opened once; make a new one")
-        if self._record is not None:
+        if isinstance(self._record, CaptureWriter):
+            self._capture = self._record
+        elif self._record is not None:
             self._capture = CaptureWriter(self._record, self._clock)
         self._connection = self._make_connection(tee=self._capture)
         self._ready = asyncio.get_running_loop().create_future()
@@ -585,6 +587,7 @@ class Feed:
                 _log.warning("book %s is unverified: %s", event.symbol, event.reason)
                 book = self._decoder.book(event.symbol)
                 if book is not None:
+                    self._wiring._note("unverified", symbol=event.symbol)
                     book.give_up_verifying()
             elif event.kind is EventKind.RECYCLE and self._connection is not None:
                 self._connection.recycle(f"{event.channel} {event.symbol}: {event.reason}")
@@ -617,6 +620,7 @@ class Feed:
                 self._crossed_since.pop(symbol, None)
             elif now_ns - self._crossed_since.setdefault(symbol, now_ns) >= CROSSED_S * 1e9:
                 del self._crossed_since[symbol]
+                self._wiring._note("invalidated", symbol=symbol)
                 book.invalidate()
                 self._subscriptions.resync("book", symbol, "crossed", now_ns)
                 self._pump()
@@ -689,6 +693,7 @@ class _Wiring(Callbacks):
     def on_book_lost(self, book: OrderBook, reason: str) -> None:
         feed = self._feed
         now_ns = feed._clock.monotonic_ns
+        self._note("book_lost", symbol=book.symbol, reason=reason)
         if reason in ("checksum", "snapshot"):
             feed._subscriptions.on_checksum_mismatch(book.symbol, now_ns, in_snapshot=reason == "snapshot")
         else:
@@ -716,6 +721,7 @@ class _Wiring(Callbacks):
             self._feed._connection.recycle(f"internal error in {channel}: {error!r}")
 
     def on_gap(self, gap: Gap) -> None:
+        self._note("gap", symbol=gap.symbol, first=gap.first, last=gap.last)
         self._feed._notice(gap)
 
     def on_status(self, status: SystemStatus) -> None:

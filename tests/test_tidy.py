@@ -28,7 +28,7 @@ FLOORS = [
     {"errors", "types"},
     {"core"},
     {"config", "policy", "subscription_records"},
-    {"dial", "subscriptions", "transport", "events"},
+    {"dial", "subscriptions", "transport", "events", "replay"},
     {"feed"},
     {"cli", "__main__"},
 ]
