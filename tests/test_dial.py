@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import subprocess
@@ -12,8 +13,14 @@ import picows
 import pytest
 from picows.picows import _parse_upgrade_response
 
-from kraken_fast.dial import FileAttempts, read_refusal
+from kraken_fast.config import Endpoints, LineSettings
+from kraken_fast.core.clock import SystemClock
+from kraken_fast.core.listener import LineListener
+from kraken_fast.core.sink import MessageSink
+from kraken_fast.dial import Dialer, FileAttempts, read_refusal
 from kraken_fast.policy import SECOND_NS, AttemptBudget
+
+from .wire import Peer, each_loop, serve
 
 WALL_NS = 1_780_000_000 * SECOND_NS
 
@@ -47,6 +54,28 @@ def test_refusals_are_read_from_the_raw_answer(
     lines: tuple[bytes, ...], expected: tuple[int, float | None]
 ) -> None:
     assert refusal(*lines) == expected
+
+
+@each_loop
+async def test_a_cancelled_dial_leaves_no_socket() -> None:
+    gone = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.until_gone()
+        gone.set()
+
+    async with serve(script) as server:
+        dialer = Dialer(Endpoints(ws_url=server.url), LineSettings(), SystemClock())
+        task = asyncio.create_task(dialer.dial(LineListener(MessageSink(), SystemClock())))
+        while not dialer.sockets:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        async with asyncio.timeout(1):
+            await gone.wait()
+        assert dialer.sockets == set()
 
 
 def test_the_budget_is_shared_through_a_file(tmp_path: Path) -> None:

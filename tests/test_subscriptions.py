@@ -229,6 +229,7 @@ def test_everything_wanted_is_restored_after_a_reconnect() -> None:
     line.run(3)
     assert len(line.sent) == before, "nothing is sent while the line is down"
     line.up()
+    line.run(5)
     line.subs.line_up(line.now)  # the exchange repeated its status
     line.run(5)
     assert delivering(line) == 250 and delivering(line, "trade") == 2

@@ -174,6 +174,19 @@ async def test_end_of_stream_without_close_frame(wire: dict[str, Any]) -> None:
         assert up_at - down_at < 1.0
 
 
+@pytest.mark.parametrize("after_request", [False, True])
+@each_loop
+async def test_a_socket_that_closes_before_the_upgrade(after_request: bool) -> None:
+    async def script(peer: Peer) -> None:
+        if after_request:
+            await peer.read_request()
+
+    async with serve(script) as server, line_to(server.url) as (line, owner):
+        await owner.until(lambda: len(owner.downs) >= 2)
+        assert all(isinstance(reason, (HandshakeError, ConnectError)) for reason, _ in owner.downs)
+        assert owner.ups == [] and line.state is not LineState.CLOSED
+
+
 @each_loop
 async def test_reset_is_named() -> None:
     async def script(peer: Peer) -> None:
