@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import os
+import datetime as dt
 import resource
 import socket
 import ssl
@@ -105,11 +104,14 @@ async def test_messages_go_to_the_sink_and_ours_to_the_peer(wire: dict[str, Any]
     async with serve(script, **wire["serve"]) as server, line_to(server.url, **wire["line"]) as (line, owner):
         await owner.until(lambda: len(owner.texts) == 2)
         assert owner.texts == [b'{"a":1}', b'{"b":2}']
-        assert owner.ups == [1] and line.state is LineState.LIVE and line.epoch == 1
+        assert owner.ups == [1]
+        assert line.state is LineState.LIVE
+        assert line.epoch == 1
         line.send(b'{"method":"ping"}')
         await owner.until(lambda: got)
         assert got == [(TEXT, b'{"method":"ping"}')]
-        assert line.listener.messages == 2 and line.listener.message_bytes == 14
+        assert line.listener.messages == 2
+        assert line.listener.message_bytes == 14
     assert got[1] == (CLOSE, close_payload(1000))
 
 
@@ -127,7 +129,8 @@ async def test_the_request_names_host_and_path() -> None:
         host = server.url.removeprefix("ws://")
         assert requests[0].startswith(b"GET /v2?x=1 HTTP/1.1\r\n")
         assert f"Host: {host}\r\n".encode() in requests[0]
-        assert b"Origin" not in requests[0] and b"Extensions" not in requests[0]
+        assert b"Origin" not in requests[0]
+        assert b"Extensions" not in requests[0]
 
 
 @each_loop
@@ -141,7 +144,8 @@ async def test_states_follow_the_table_and_epochs_count_up() -> None:
     names = [new.value for _, new, _ in owner.states]
     assert names[:8] == ["backoff", "connecting", "live", "down"] * 2
     assert names[-1] == "closed"
-    assert owner.ups == [1, 2] and [epoch for _, epoch in owner.downs] == [1, 2]
+    assert owner.ups == [1, 2]
+    assert [epoch for _, epoch in owner.downs] == [1, 2]
 
 
 # 2.1 Network -----------------------------------------------------------------------------------------------------
@@ -166,7 +170,9 @@ async def test_end_of_stream_without_close_frame(wire: dict[str, Any]) -> None:
         await owner.until(lambda: owner.downs)
         down_at = next(at for at, state in owner.times if state is LineState.DOWN)
         reason, epoch = owner.downs[0]
-        assert isinstance(reason, ConnectionLostError) and reason.code == 1006 and epoch == 1
+        assert isinstance(reason, ConnectionLostError)
+        assert reason.code == 1006
+        assert epoch == 1
         assert "end of stream" in reason.reason, "an eof is no clean stop"
         assert down_at - fins[0] < 0.055
         await owner.until(lambda: len(owner.ups) == 2)
@@ -184,7 +190,8 @@ async def test_a_socket_that_closes_before_the_upgrade(after_request: bool) -> N
     async with serve(script) as server, line_to(server.url) as (line, owner):
         await owner.until(lambda: len(owner.downs) >= 2)
         assert all(isinstance(reason, (HandshakeError, ConnectError)) for reason, _ in owner.downs)
-        assert owner.ups == [] and line.state is not LineState.CLOSED
+        assert owner.ups == []
+        assert line.state is not LineState.CLOSED
 
 
 @each_loop
@@ -197,7 +204,8 @@ async def test_reset_is_named() -> None:
     async with serve(script) as server, line_to(server.url) as (_line, owner):
         await owner.until(lambda: owner.downs)
         reason = owner.downs[0][0]
-        assert isinstance(reason, ConnectionLostError) and "reset" in reason.reason.lower()
+        assert isinstance(reason, ConnectionLostError)
+        assert "reset" in reason.reason.lower()
 
 
 @each_loop
@@ -222,7 +230,8 @@ async def test_silent_hole(wire: dict[str, Any]) -> None:
         assert suspect_at - last == pytest.approx(0.4, abs=0.08)
         assert down_at - last == pytest.approx(0.8, abs=0.16)
         reason = owner.downs[0][0]
-        assert isinstance(reason, HeartbeatTimeoutError) and reason.silent_ms >= 799
+        assert isinstance(reason, HeartbeatTimeoutError)
+        assert reason.silent_ms >= 799
         await owner.until(lambda: len(owner.ups) == 2)
 
 
@@ -274,8 +283,10 @@ async def test_a_dripping_upgrade_is_abandoned_with_its_socket(wire: dict[str, A
         line_to(server.url, settings=QUICK, **wire["line"]) as (_line, owner),
     ):
         await owner.until(lambda: gone)
-        assert isinstance(owner.downs[0][0], ConnectError) and "0.5 s" in str(owner.downs[0][0])
-        assert gone[0] < 0.7 and owner.ups == []
+        assert isinstance(owner.downs[0][0], ConnectError)
+        assert "0.5 s" in str(owner.downs[0][0])
+        assert gone[0] < 0.7
+        assert owner.ups == []
 
 
 @pytest.mark.parametrize("flaw", ["expired", "wrong name", "self-signed"])
@@ -290,16 +301,18 @@ async def test_bad_certificates_get_nothing_and_no_storm(
         seen.append(await peer.reader.read(1000))
 
     if flaw == "expired":
-        leaf = authority.issue_cert("localhost", not_after=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+        leaf = authority.issue_cert("localhost", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
     elif flaw == "wrong name":
         leaf = authority.issue_cert("other.example")
     else:
         leaf = trustme.CA().issue_cert("localhost")
     async with serve(script, tls=leaf) as server, line_to(server.url, ca_file=ca_file) as (line, owner):
         await owner.until(lambda: owner.downs)
-        assert isinstance(owner.downs[0][0], TlsError) and not owner.downs[0][0].retryable
+        assert isinstance(owner.downs[0][0], TlsError)
+        assert not owner.downs[0][0].retryable
         await asyncio.sleep(0.3)
-        assert line.epoch == 1 and line.state is LineState.BACKOFF, "the next attempt is a minute away"
+        assert line.epoch == 1
+        assert line.state is LineState.BACKOFF, "the next attempt is a minute away"
         assert float(owner.states[-1][2].split()[-2]) >= 60.0
         assert b"".join(seen) == b"", "0 bytes of payload"
 
@@ -315,11 +328,12 @@ async def test_the_server_name_is_sent_on_every_connect(authority: trustme.CA, c
         line_to(server.url, ca_file=ca_file) as (_line, owner),
     ):
         await owner.until(lambda: len(owner.downs) >= 3)
-        assert set(server.server_names) == {"localhost"} and len(server.server_names) >= 3
+        assert set(server.server_names) == {"localhost"}
+        assert len(server.server_names) >= 3
 
 
 @each_loop
-async def test_old_tls_is_refused(authority: trustme.CA, ca_file: str) -> None:
+async def test_old_tls_is_refused(ca_file: str) -> None:
     line = Connection(
         Endpoints(ws_url="wss://localhost:1", ca_file=ca_file),
         Owner(),
@@ -329,8 +343,10 @@ async def test_old_tls_is_refused(authority: trustme.CA, ca_file: str) -> None:
     )
     line.start()
     context = line._dialer._ssl_context
-    assert context is not None and context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
     await line.close()
 
 
@@ -356,7 +372,7 @@ async def test_a_dead_address_first_and_names_that_do_not_resolve(monkeypatch: p
     broken = [True]
     real = loop.getaddrinfo
 
-    async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
+    async def getaddrinfo(host: Any, port: Any, **_options: Any) -> Any:
         lookups.append(host)
         if broken.pop() if broken else False:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
@@ -377,14 +393,15 @@ async def test_a_dead_address_first_and_names_that_do_not_resolve(monkeypatch: p
         monkeypatch.setattr("aiofastnet.api_create_connection._ensure_resolved", _resolver(getaddrinfo))
         line.start()
         await owner.until(lambda: owner.ups)
-        assert isinstance(owner.downs[0][0], ConnectError) and "resolve" in str(owner.downs[0][0])
+        assert isinstance(owner.downs[0][0], ConnectError)
+        assert "resolve" in str(owner.downs[0][0])
         assert len(owner.downs) == 1, "one backoff step after the name resolves"
         assert len(lookups) == 2, "resolved anew for each attempt"
         await line.close()
 
 
 def _resolver(getaddrinfo: Any) -> Any:
-    async def resolve(address: tuple[Any, Any], **options: Any) -> Any:
+    async def resolve(address: tuple[Any, Any], **_options: Any) -> Any:
         return await getaddrinfo(*address)
 
     return resolve
@@ -471,7 +488,7 @@ async def test_broken_frames_end_the_connection(case: str, wire: dict[str, Any])
 @each_loop
 @pytest.mark.fault("W01", kind="L")
 async def test_a_broken_frame_from_a_peer_that_does_not_read() -> None:
-    """picows closes gracefully and would wait for ever for its close frame to leave."""
+    """A graceful close, as picows makes it, would wait for ever for its close frame to leave."""
 
     async def script(peer: Peer) -> None:
         await peer.upgrade()
@@ -542,7 +559,8 @@ async def test_a_snapshot_of_twenty_megabytes(wire: dict[str, Any]) -> None:
         await owner.until(lambda: owner.texts)
         line.arm()
         await owner.until(lambda: len(owner.texts) > 5, 8.0)
-        assert owner.texts[1] == big and owner.downs == []
+        assert owner.texts[1] == big
+        assert owner.downs == []
         assert not owner.reached(LineState.SUSPECT)
 
 
@@ -562,8 +580,10 @@ async def test_fragments_with_a_ping_between_them(wire: dict[str, Any]) -> None:
 
     async with serve(script, **wire["serve"]) as server, line_to(server.url, **wire["line"]) as (line, owner):
         await owner.until(lambda: owner.texts and pongs)
-        assert owner.texts == ['{"a":"€"}'.encode()] and pongs == [(PONG, b"are you there")]
-        assert line.listener.messages == 1 and line.listener.pings == 1
+        assert owner.texts == ['{"a":"€"}'.encode()]
+        assert pongs == [(PONG, b"are you there")]
+        assert line.listener.messages == 1
+        assert line.listener.pings == 1
 
 
 @each_loop
@@ -581,7 +601,8 @@ async def test_binary_is_counted_and_ignored(wire: dict[str, Any]) -> None:
 
     async with serve(script, **wire["serve"]) as server, line_to(server.url, **wire["line"]) as (line, owner):
         await owner.until(lambda: owner.texts)
-        assert owner.texts == [HEARTBEAT] and line.listener.binary_ignored == 2
+        assert owner.texts == [HEARTBEAT]
+        assert line.listener.binary_ignored == 2
         assert line.state is LineState.LIVE
 
 
@@ -635,8 +656,10 @@ async def test_two_close_frames_data_after_close_and_a_peer_that_stays(wire: dic
         line_to(server.url, **wire["line"]) as (_line, owner),
     ):
         await owner.until(lambda: gone_after)
-        assert gone_after[0] <= 1.2 and owner.texts == []
-        assert lost_codes(owner)[0] == 1001 and len(owner.downs) == 1
+        assert gone_after[0] <= 1.2
+        assert owner.texts == []
+        assert lost_codes(owner)[0] == 1001
+        assert len(owner.downs) == 1
 
 
 @each_loop
@@ -679,7 +702,8 @@ async def test_ping_flood_is_bounded_and_data_still_served() -> None:
     async with serve(script) as server, line_to(server.url) as (line, owner):
         await owner.until(lambda: owner.downs, 5.0)
         delays = sorted((at - int(text)) / 1e6 for text, at in zip(owner.texts, owner.recv_ns, strict=True))
-        assert len(owner.texts) == 100 and line.listener.pings == 10_000
+        assert len(owner.texts) == 100
+        assert line.listener.pings == 10_000
         assert delays[98] < 15.0, f"p99 {delays[98]:.1f} ms"  # 5 ms, and room for a busy test machine
         assert 16 <= line.listener.pongs_sent <= 16 + 100 * 3
 
@@ -735,7 +759,8 @@ async def test_refused_upgrades_are_waited_out(
     async with serve(script) as server, line_to(server.url) as (line, owner):
         await owner.until(lambda: line.state is LineState.BACKOFF and owner.downs)
         reason = owner.downs[0][0]
-        assert isinstance(reason, HandshakeError) and reason.status == int(status[:3])
+        assert isinstance(reason, HandshakeError)
+        assert reason.status == int(status[:3])
         assert low_s <= float(owner.states[-1][2].split()[-2]) <= high_s
         await asyncio.sleep(0.1)
         assert server.accepted == 1 or low_s == 0, "no attempt before its time"
@@ -747,7 +772,8 @@ async def test_a_wrong_address_is_given_up(status: bytes) -> None:
     script = answering(b"HTTP/1.1 " + status, b"Content-Length: 0", b"", b"")
     async with serve(script) as server, line_to(server.url) as (line, owner):
         await owner.until(lambda: line.state is LineState.CLOSED)
-        assert isinstance(line.error, HandshakeError) and line.error.status == int(status[:3])
+        assert isinstance(line.error, HandshakeError)
+        assert line.error.status == int(status[:3])
         with pytest.raises(ClosedError):
             line.send(b"{}")
         assert server.accepted == 1
@@ -785,7 +811,8 @@ async def test_wrong_accept_key_plain_200_and_redirects(wire: dict[str, Any]) ->
                 line_to(server.url, **wire["line"]) as (_, owner),
             ):
                 await owner.until(lambda owner=owner: owner.downs)  # type: ignore[misc]
-                assert isinstance(owner.downs[0][0], HandshakeError) and owner.ups == []
+                assert isinstance(owner.downs[0][0], HandshakeError)
+                assert owner.ups == []
                 await owner.until(lambda: len(after) >= 1)
     assert elsewhere == [], "a redirect is not followed"
     assert b"".join(after) == b"", "0 frames sent"
@@ -813,7 +840,8 @@ async def test_a_flood_of_headers_is_refused(wire: dict[str, Any]) -> None:
         line_to(server.url, **wire["line"]) as (_line, owner),
     ):
         await owner.until(lambda: owner.downs)
-        assert isinstance(owner.downs[0][0], HandshakeError) and "16384" in str(owner.downs[0][0])
+        assert isinstance(owner.downs[0][0], HandshakeError)
+        assert "16384" in str(owner.downs[0][0])
         assert owner.ups == []
     assert (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8_000
@@ -837,8 +865,10 @@ async def test_what_nobody_offered_is_refused(header: bytes, wire: dict[str, Any
     ):
         await owner.until(lambda: owner.downs)
         reason = owner.downs[0][0]
-        assert isinstance(reason, HandshakeError) and "nobody offered" in str(reason)
-        assert owner.ups == [] and owner.texts == []
+        assert isinstance(reason, HandshakeError)
+        assert "nobody offered" in str(reason)
+        assert owner.ups == []
+        assert owner.texts == []
 
 
 @each_loop
@@ -860,14 +890,16 @@ async def test_an_exception_of_the_sink_is_counted_and_the_line_lives(
 
     async with serve(script) as server, line_to(server.url, sink=PySink(explode)) as (line, owner):
         await owner.until(lambda: HEARTBEAT in seen)
-        assert seen[:27] == [b"1", *[b"bad"] * 25, b"2"] and owner.downs == []
+        assert seen[:27] == [b"1", *[b"bad"] * 25, b"2"]
+        assert owner.downs == []
         assert line.listener.sink_errors == 25 == len(owner.sink_errors)
         logged = [r for r in caplog.records if r.name == "kraken_fast.listener"]
         assert [r.args[0] for r in logged if isinstance(r.args, tuple)] == ["1", "10"], (
             "logged once, then by powers of ten"
         )
         line.recycle("state is doubtful")
-        assert line.state is LineState.DOWN and str(owner.downs[0][0]) == "state is doubtful"
+        assert line.state is LineState.DOWN
+        assert str(owner.downs[0][0]) == "state is doubtful"
         await owner.until(lambda: len(owner.ups) == 2, 0.5)
 
 
@@ -947,7 +979,7 @@ async def test_close_is_prompt_and_leaves_nothing(moment: str, wire: dict[str, A
             await peer.read_close_code()
 
     def fds() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     async with serve(script, **wire["serve"]) as server:
         before = fds()
