@@ -323,7 +323,7 @@ def test_rate_complaints_without_an_id_lose_nothing(allowed: int) -> None:
     line = Line()
     window: list[int] = []
 
-    def limit(request: dict[str, Any]) -> list[Answer] | None:
+    def limit(_request: dict[str, Any]) -> list[Answer] | None:
         window[:] = [t for t in window if t > line.now - SECOND]
         if len(window) >= allowed:
             return [error(None, "Exceeded msg rate")]
@@ -443,7 +443,7 @@ def test_already_subscribed_is_success_even_for_a_whole_batch() -> None:
 def test_errors_without_a_symbol_are_told_apart_one_by_one() -> None:
     line = Line()
     line.held = {}
-    subscribed = {"S1/USD", "S3/USD"}
+    subscribed: set[str] = {"S1/USD", "S3/USD"}
 
     def odd(request: dict[str, Any]) -> list[Answer] | None:
         names = request["params"]["symbol"]

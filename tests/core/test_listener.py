@@ -173,12 +173,11 @@ def test_an_interrupt_is_not_swallowed() -> None:
         raise KeyboardInterrupt
 
     async def test(bench: Bench) -> None:
+        transport = bench.listener.transport
+        assert transport is not None
+        text = _make_test_ws_frame(picows.WSMsgType.TEXT, b"x", True, False)
         with pytest.raises(KeyboardInterrupt):
-            transport = bench.listener.transport
-            assert transport is not None
-            bench.listener.on_ws_frame(
-                transport, _make_test_ws_frame(picows.WSMsgType.TEXT, b"x", True, False)
-            )
+            bench.listener.on_ws_frame(transport, text)
 
     on_bench(test, sink=PySink(interrupt))
 
