@@ -36,14 +36,9 @@ from kraken_fast.core.decode import Decoder
 from kraken_fast.events import Dropped
 from kraken_fast.sim import Exchange
 
-from .wire import LOOPS
-
 SYMBOLS = ["BTC/USD", "ETH/USD", "SHIB/USD"]
 
-
-@pytest.fixture(params=sorted(LOOPS))
-def event_loop_policy(request: pytest.FixtureRequest) -> Any:
-    return LOOPS[request.param]()
+pytestmark = pytest.mark.both_loops
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
