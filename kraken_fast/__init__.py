@@ -1,0 +1,103 @@
+"""Low-latency Kraken market data: checksum-verified books out of a compiled core.
+
+Names are imported when they are first used, so a bot pays for nothing that it leaves alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import Endpoints as Endpoints
+    from .config import LineSettings as LineSettings
+    from .config import SubscriptionSettings as SubscriptionSettings
+    from .core.book import Book as Book
+    from .core.book import BookSnapshot as BookSnapshot
+    from .core.book import OrderBook as OrderBook
+    from .core.capture import CaptureReader as CaptureReader
+    from .core.clock import ManualClock as ManualClock
+    from .core.clock import SystemClock as SystemClock
+    from .core.decode import Decoder as Decoder
+    from .core.handler import Callbacks as Callbacks
+    from .core.handler import Handler as Handler
+    from .core.latency import Histogram as Histogram
+    from .core.market import Candle as Candle
+    from .core.market import LiveTicker as LiveTicker
+    from .core.market import Ticker as Ticker
+    from .core.market import TickerSnapshot as TickerSnapshot
+    from .core.market import Trade as Trade
+    from .errors import CaptureError as CaptureError
+    from .errors import ChecksumError as ChecksumError
+    from .errors import ClosedError as ClosedError
+    from .errors import ConfigError as ConfigError
+    from .errors import ConnectError as ConnectError
+    from .errors import ConnectionLostError as ConnectionLostError
+    from .errors import DecodeError as DecodeError
+    from .errors import HandshakeError as HandshakeError
+    from .errors import HeartbeatTimeoutError as HeartbeatTimeoutError
+    from .errors import KrakenFastError as KrakenFastError
+    from .errors import ProtocolError as ProtocolError
+    from .errors import SourceError as SourceError
+    from .errors import StaleDataError as StaleDataError
+    from .errors import SubscriptionError as SubscriptionError
+    from .errors import TlsError as TlsError
+    from .errors import TransportError as TransportError
+    from .errors import UnknownSymbolError as UnknownSymbolError
+    from .errors import UsageError as UsageError
+    from .events import Dropped as Dropped
+    from .events import Event as Event
+    from .events import EventStream as EventStream
+    from .events import LineChange as LineChange
+    from .events import Refused as Refused
+    from .feed import Feed as Feed
+    from .feed import FeedStats as FeedStats
+    from .feed import connect as connect
+    from .types import Asset as Asset
+    from .types import Gap as Gap
+    from .types import Instrument as Instrument
+    from .types import InstrumentUpdate as InstrumentUpdate
+    from .types import Level as Level
+    from .types import SystemStatus as SystemStatus
+
+_HOMES = {
+    "config": ("Endpoints", "LineSettings", "SubscriptionSettings"),
+    "core.book": ("Book", "BookSnapshot", "OrderBook"),
+    "core.capture": ("CaptureReader",),
+    "core.clock": ("ManualClock", "SystemClock"),
+    "core.decode": ("Decoder",),
+    "core.handler": ("Callbacks", "Handler"),
+    "core.latency": ("Histogram",),
+    "core.market": ("Candle", "LiveTicker", "Ticker", "TickerSnapshot", "Trade"),
+    "errors": (
+        "CaptureError", "ChecksumError", "ClosedError", "ConfigError", "ConnectError", "ConnectionLostError",
+        "DecodeError", "HandshakeError", "HeartbeatTimeoutError", "KrakenFastError", "ProtocolError", "SourceError",
+        "StaleDataError", "SubscriptionError", "TlsError", "TransportError", "UnknownSymbolError", "UsageError",
+    ),
+    "events": ("Dropped", "Event", "EventStream", "LineChange", "Refused"),
+    "feed": ("Feed", "FeedStats", "connect"),
+    "types": ("Asset", "Gap", "Instrument", "InstrumentUpdate", "Level", "SystemStatus"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605 - made from the table above, tested name by name
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 10 ms that nobody else pays
+
+        try:
+            value: Any = version("kraken_fast")
+        except PackageNotFoundError:
+            value = "0+unknown"
+    elif name in _HOME_OF:
+        value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

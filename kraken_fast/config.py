@@ -23,6 +23,19 @@ BOOK_DEPTHS = (10, 25, 100, 500, 1000)
 OHLC_INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 """Minutes of the `ohlc` channel. Source: websocket-v2.md section 8.4."""
 
+CHANNEL_PARAMETER: dict[str, tuple[str, Any]] = {
+    "book": ("depth", 10),
+    "ohlc": ("interval", 1),
+    "ticker": ("event_trigger", "trades"),
+    "trade": ("", None),
+    "instrument": ("include_tokenized_assets", False),
+}
+"""Public channels: the parameter that belongs to a subscription's identity, and its default.
+Source: websocket-v2.md sections 6 and 8."""
+
+OWES_SNAPSHOT = frozenset({"book", "ticker", "instrument"})
+"""Channels that begin with a snapshot always; trade and ohlc may have none to send, or be asked for without one."""
+
 SYMBOLS_MAX = 5_000
 """Symbols in one call; the exchange lists some 1,500 pairs."""
 
@@ -50,13 +63,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _check_number(
+def check_number(
     field: str, value: object, low: float, high: float = float("inf"), *, whole: bool = False
 ) -> None:
     what = "a whole number" if whole else "a number"
     allowed = f"{what} from {low:g}" + (f" to {high:g}" if isfinite(high) else "")
     kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not isfinite(value) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, kinds)
+        or not isfinite(value)
+        or not low <= value <= high
+    ):
         raise ConfigError(field, value, allowed)
 
 
@@ -70,7 +88,12 @@ def _check_url(field: str, value: object, secure: str, plain: str) -> None:
     except ValueError as error:
         raise ConfigError(field, value, allowed) from error
     plain_is_fine = parts.scheme == plain and host is not None and is_loopback(host)
-    if not host or parts.username is not None or parts.fragment or not (parts.scheme == secure or plain_is_fine):
+    if (
+        not host
+        or parts.username is not None
+        or parts.fragment
+        or not (parts.scheme == secure or plain_is_fine)
+    ):
         raise ConfigError(field, value, allowed)
 
 
@@ -89,7 +112,11 @@ def check_symbols(symbols: Iterable[str], field: str = "symbols") -> tuple[str, 
     for count, symbol in enumerate(symbols, 1):
         if count > SYMBOLS_MAX:
             raise ConfigError(field, f"over {SYMBOLS_MAX} symbols", f"at most {SYMBOLS_MAX} symbols")
-        if not isinstance(symbol, str) or not symbol.isprintable() or not 1 <= len(symbol.encode()) <= SYMBOL_BYTES_MAX:
+        if (
+            not isinstance(symbol, str)
+            or not symbol.isprintable()
+            or not 1 <= len(symbol.encode()) <= SYMBOL_BYTES_MAX
+        ):
             raise ConfigError(field, symbol, f"printable texts of 1 to {SYMBOL_BYTES_MAX} bytes")
         merged[symbol] = None
     if not merged:
@@ -109,6 +136,30 @@ def check_ohlc_interval(interval: object) -> int:
     if isinstance(interval, bool) or not isinstance(interval, int) or interval not in OHLC_INTERVALS:
         raise ConfigError("ohlc_interval", interval, f"one of {', '.join(map(str, OHLC_INTERVALS))}")
     return interval
+
+
+def check_channel_parameter(channel: str, given: Mapping[str, Any]) -> Any:
+    """Return the value of the channel's parameter: the given one, checked, or the default.
+
+    >>> check_channel_parameter("book", {"depth": 25}), check_channel_parameter("ticker", {})
+    (25, 'trades')
+    """
+    if channel not in CHANNEL_PARAMETER:
+        raise ConfigError("channel", channel, f"one of {', '.join(CHANNEL_PARAMETER)}")
+    name, default = CHANNEL_PARAMETER[channel]
+    for key in given:
+        if key != name:
+            raise ConfigError(key, given[key], f"left out: {channel} knows {name or 'no parameter'}")
+    value = given.get(name, default)
+    if channel == "book":
+        return check_book_depth(value)
+    if channel == "ohlc":
+        return check_ohlc_interval(value)
+    if channel == "ticker" and value not in ("trades", "bbo"):
+        raise ConfigError(name, value, "trades or bbo")
+    if channel == "instrument" and not isinstance(value, bool):
+        raise ConfigError(name, value, "True or False")
+    return value
 
 
 def from_mapping(settings: type[_Settings], values: Mapping[str, Any]) -> _Settings:
@@ -160,12 +211,12 @@ class LineSettings:
 
     def __post_init__(self) -> None:
         for name in ("connect_s", "suspect_s", "dead_s", "close_s", "ping_s", "happy_eyeballs_s"):
-            _check_number(name, getattr(self, name), 0.001, 3600.0)
+            check_number(name, getattr(self, name), 0.001, 3600.0)
         if self.dead_s <= self.suspect_s:
             raise ConfigError("dead_s", self.dead_s, f"more than suspect_s, which is {self.suspect_s:g}")
-        _check_number("message_bytes_max", self.message_bytes_max, 1024, 1 << 30, whole=True)
-        _check_number("fragments_max", self.fragments_max, 1, 1 << 24, whole=True)
-        _check_number("unsent_bytes_max", self.unsent_bytes_max, 1024, 1 << 30, whole=True)
+        check_number("message_bytes_max", self.message_bytes_max, 1024, 1 << 30, whole=True)
+        check_number("fragments_max", self.fragments_max, 1, 1 << 24, whole=True)
+        check_number("unsent_bytes_max", self.unsent_bytes_max, 1024, 1 << 30, whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +239,8 @@ class SubscriptionSettings:
 
     def __post_init__(self) -> None:
         for name in ("ack_s", "snapshot_s", "retry_s", "resync_window_s"):
-            _check_number(name, getattr(self, name), 0.001, 3600.0)
-        _check_number("batch", self.batch, 1, 1000, whole=True)
-        _check_number("rate_per_s", self.rate_per_s, 0.1, 1000.0)
-        _check_number("burst", self.burst, 1, 1000, whole=True)
-        _check_number("resyncs_max", self.resyncs_max, 1, 100, whole=True)
+            check_number(name, getattr(self, name), 0.001, 3600.0)
+        check_number("batch", self.batch, 1, 1000, whole=True)
+        check_number("rate_per_s", self.rate_per_s, 0.1, 1000.0)
+        check_number("burst", self.burst, 1, 1000, whole=True)
+        check_number("resyncs_max", self.resyncs_max, 1, 100, whole=True)

@@ -15,6 +15,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 EXCERPT_MAX = 80
 """How much of a peer's text an error shows, in characters."""
 
@@ -65,6 +68,11 @@ class UnknownSymbolError(UsageError, KeyError):
         self.symbol = symbol
         self.suggestions = suggestions
         super().__init__(symbol)
+
+    @classmethod
+    def among(cls, symbol: str, known: Iterable[str]) -> UnknownSymbolError:
+        """Make the error with the nearest of the known symbols as suggestions."""
+        return cls(symbol, tuple(get_close_matches(symbol.upper(), list(known), n=3)))
 
     def __str__(self) -> str:
         hint = f"; did you mean {', '.join(self.suggestions)}?" if self.suggestions else ""

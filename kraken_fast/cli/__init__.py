@@ -1,0 +1,25 @@
+"""The command line, `kraken-fast` and `python -m kraken_fast`. It needs the extra `cli` and says so.
+
+| verb    | file       |
+|---------|------------|
+| `demo`  | `demo.py`  |
+| `watch` | `watch.py` |
+| `sim`   | `sim.py`   |
+| `check` | `check.py` |
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line. Returns the exit status."""
+    try:
+        from .app import run
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("typer", "rich"):
+            raise
+        print(f"kraken-fast needs {missing.name}: pip install 'kraken_fast[cli]'", file=sys.stderr)
+        return 2
+    return run()

@@ -1,0 +1,93 @@
+"""The exchange in a box as a child process: it shares neither the loop nor the interpreter of the client under test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import ConnectError
+
+START_S = 30.0
+STOP_S = 5.0
+
+
+class BoxEndedError(Exception):
+    """The child ended by itself, and said why on standard error.
+
+    Attributes:
+        status: what it exited with.
+    """
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(status)
+
+
+class BoxProcess:
+    """Runs `kraken-fast sim --control`; it ends with us, however we end, because its standard input does.
+
+    Args:
+        options: of `kraken-fast sim`.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self._child: Process
+        self.ws_url = ""
+        self.rest_url = ""
+
+    async def __aenter__(self) -> Self:
+        self._child = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "kraken_fast", "sim", "--control", *self._options,
+            stdin=PIPE, stdout=PIPE, start_new_session=True,
+        )  # fmt: skip
+        try:
+            addresses = await self._answer(START_S)
+        except BaseException:
+            await self._stop()
+            raise
+        self.ws_url, self.rest_url = addresses["ws_url"], addresses["rest_url"]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    async def inject(self, kind: str, **parameters: Any) -> None:
+        """Begin a fault."""
+        await self._command({"inject": kind, **parameters})
+
+    async def fired(self) -> dict[str, int]:
+        """Give how often each kind of fault has fired."""
+        counts: dict[str, int] = await self._command({})
+        return counts
+
+    async def _command(self, command: dict[str, Any]) -> Any:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(command).encode() + b"\n")
+        return (await self._answer(STOP_S))["fired"]
+
+    async def _answer(self, within_s: float) -> dict[str, Any]:
+        assert self._child.stdout is not None
+        try:
+            line = await asyncio.wait_for(self._child.stdout.readline(), within_s)
+        except TimeoutError:
+            raise ConnectError(f"the exchange in a box said nothing for {within_s:g} s") from None
+        if not line:
+            raise BoxEndedError(await self._child.wait())
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    async def _stop(self) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        try:
+            await asyncio.wait_for(self._child.wait(), STOP_S)
+        except TimeoutError:
+            self._child.kill()
+            await self._child.wait()

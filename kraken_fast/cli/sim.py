@@ -1,0 +1,90 @@
+"""`sim`: the exchange in a box as a program of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import ConfigError
+from ..sim import Exchange
+from .output import one_line_errors, run, say, symbol_list
+
+PORT_MAX = 65_535
+
+CONTROL_LINE_BYTES_MAX = 1 << 16
+
+
+def sim(
+    symbols: Annotated[
+        str, typer.Option(help="Symbols, comma-separated; all for every recorded pair.", show_default="a handful")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Of everything that happens by chance.")] = 0,
+    rate: Annotated[float, typer.Option(help="Actions of the crowd per second and symbol.", min=0)] = 20.0,
+    host: Annotated[
+        str, typer.Option(help="Address to bind. Nothing is authenticated: stay on loopback.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of the WebSocket; 0 takes any free one.", min=0, max=PORT_MAX)] = 0,
+    rest_port: Annotated[int, typer.Option(help="Of REST; 0 takes any free one.", min=0, max=PORT_MAX)] = 0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve wss and https on localhost, with an authority of its own.")
+    ] = False,
+    control: Annotated[
+        bool, typer.Option("--control", help="Read faults from standard input, and end with it; see below.")
+    ] = False,
+) -> None:
+    """Run an exchange in a box until interrupted.
+
+    Prints one line of JSON once it serves: ws_url, rest_url and, with --tls, ca_file. It needs no account, and forgets
+    everything when it ends.
+
+    With --control each line of standard input is a JSON object, answered by one line: {"inject": "bad_checksum",
+    "symbol": "BTC/USD", "count": 1} begins a fault (kinds and parameters: kraken_fast.sim.faults), {"clear":
+    "bad_checksum"} ends a kind and {"clear": null} all; the answer tells how often each kind has fired.
+    """
+    names = symbol_list(symbols)
+    with one_line_errors():
+        exchange = Exchange(
+            "all" if names == ["all"] else names or None,
+            seed=seed,
+            rate=rate,
+            host=host,
+            ws_port=port,
+            rest_port=rest_port,
+            tls=tls,
+        )
+        run(_serve(exchange, control=control))
+
+
+async def _serve(exchange: Exchange, *, control: bool) -> None:
+    async with exchange:
+        say(json.dumps(exchange.addresses()))
+        if control:
+            await _obey(exchange)
+        else:
+            await asyncio.Event().wait()
+
+
+async def _obey(exchange: Exchange) -> None:
+    """Carry out what standard input says, until it ends."""
+    reader = asyncio.StreamReader(CONTROL_LINE_BYTES_MAX)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        try:
+            _command(exchange, json.loads(line))
+        except (ValueError, TypeError) as error:  # ConfigError is a ValueError
+            say(json.dumps({"error": str(error)}))
+        else:
+            say(json.dumps({"fired": dict(exchange.faults.fired)}))
+
+
+def _command(exchange: Exchange, command: Any) -> None:
+    if isinstance(command, dict) and "inject" in command:
+        exchange.faults.inject(command.pop("inject"), **command)
+    elif isinstance(command, dict) and command.keys() == {"clear"}:
+        exchange.faults.clear(command["clear"])
+    elif command != {}:
+        raise ConfigError("command", command, "an object with inject, or with clear, or an empty one")
