@@ -95,6 +95,9 @@ class Dialer:
         self._ssl_context = ssl_context
         if ssl_context is not None:
             self._check_verifies(ssl_context)
+        # picows would log each read after a broken frame, and whole headers at its debug level. What matters of it
+        # reaches the owner as the reason of an end.
+        self._silence = logging.Logger("kraken_fast.wire", logging.CRITICAL)  # noqa: LOG001 - nobody else's
         self.sockets: set[LineProtocol] = set()
         """All that are open, those of ended connections too."""
         self.current: LineProtocol | None = None
@@ -179,7 +182,7 @@ class Dialer:
             self._resource,
             True,  # client side
             check_upgrade,
-            logging.getLogger("kraken_fast.wire"),
+            self._silence,
             True,  # disconnect on exceptions: ours never get that far
             None,  # upgrade timeout: the whole attempt has one
             False,  # automatic pings: silence is judged on data
@@ -246,8 +249,8 @@ def read_refusal(error: picows.WSHandshakeError, wall_ns: int) -> tuple[int, flo
 class FileAttempts:
     """Attempts of all processes of a user on this machine, in one small file.
 
-    Times are CLOCK_MONOTONIC, which all processes share; what a former boot left lies in the future or ages as any
-    other, so at worst it counts for a while. The file is locked for the microseconds of an update; one that is damaged
+    Times are CLOCK_MONOTONIC, which all processes share; what a former boot left lies far ahead or ages as any other,
+    so at worst it counts for a while. The file is locked for the microseconds of an update; one that is damaged
     loses only what cannot be read. Where the directory cannot be written, the process counts for itself alone.
 
     Args:
@@ -291,9 +294,7 @@ class FileAttempts:
             wait_ns = ns_until_free(attempts, now_ns, limit=limit, window_ns=window_ns)
             if wait_ns == 0:
                 attempts.append(now_ns)
-                others = [
-                    (ns, name) for ns, name in lines if name != host and now_ns - window_ns < ns <= now_ns
-                ]
+                others = [(ns, name) for ns, name in lines if name != host and abs(now_ns - ns) < window_ns]
                 text = "".join(f"{ns} {name}\n" for ns, name in [*others, *((ns, host) for ns in attempts)])
                 os.fchmod(handle, 0o600)
                 os.ftruncate(handle, 0)

@@ -304,8 +304,12 @@ class Feed:
             if timer is not None:
                 timer.cancel()
         self._timer = self._watch_timer = None
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(ClosedError("closed while it was opening"))
+            self._ready.exception()  # retrieved: nobody may be waiting any more
         if self._connection is not None:
             await self._connection.close()
+            self._decoder.new_epoch()
         for stream in tuple(self._streams):
             stream.finish(None)
         if self._capture is not None:
@@ -638,7 +642,6 @@ class _Wiring(Callbacks):
 
     def on_down(self, reason: TransportError, epoch: int) -> None:
         feed = self._feed
-        feed._decoder.new_epoch()
         feed._subscriptions.line_down()
         feed._crossed_since.clear()
         self._note("lost", epoch=epoch, reason=str(reason))
@@ -648,6 +651,8 @@ class _Wiring(Callbacks):
     def on_state(self, old: LineState, new: LineState, reason: str) -> None:
         feed = self._feed
         _log.info("line %s -> %s: %s", old.value, new.value, reason)
+        if new in (LineState.DOWN, LineState.CLOSED):
+            feed._decoder.new_epoch()  # whoever is told of the loss must find nothing live any more
         feed._notice(LineChange(old.value, new.value, reason))
         if new is LineState.CLOSED and feed._connection is not None:
             error = feed._connection.error if reason != "closed by us" else None
@@ -704,6 +709,11 @@ class _Wiring(Callbacks):
             feed._refusals.clear()
             if feed._connection is not None:
                 feed._connection.recycle(f"more than {REFUSALS_MAX} messages refused within {REFUSALS_S:g} s")
+
+    def on_callback_error(self, channel: str, error: Exception) -> None:
+        if channel.startswith("on_") and self._feed._connection is not None:
+            # One of the methods below failed, so what was subscribed may not be what we believe.
+            self._feed._connection.recycle(f"internal error in {channel}: {error!r}")
 
     def on_gap(self, gap: Gap) -> None:
         self._feed._notice(gap)

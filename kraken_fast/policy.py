@@ -99,12 +99,13 @@ class AttemptStore(Protocol):
 def ns_until_free(attempts: deque[int], now_ns: int, *, limit: int, window_ns: int) -> int:
     """Drop what left the window, then say how long until one more fits; 0 means now.
 
-    Times ahead of `now_ns` are dropped as well: they were written before a reboot set the clock back to zero.
+    Another process may have read the clock after us and been faster with its attempt, so times a little ahead of `now_ns`
+    count. Those ahead by more than a window were written before a reboot set the clock back to zero, and are dropped.
 
     >>> ns_until_free(deque([10, 20]), 30, limit=2, window_ns=100)
     80
     """
-    kept = sorted(t for t in attempts if now_ns - window_ns < t <= now_ns)
+    kept = sorted(t for t in attempts if now_ns - window_ns < t <= now_ns + window_ns)
     attempts.clear()
     attempts.extend(kept)
     if len(kept) < limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -142,8 +143,12 @@ class Queues:
         self._leaving[entry.key] = entry
 
     def join(self, entry: Entry, *, first: bool) -> None:
-        """Queue a subscribe, before the bulk or in it."""
-        (self._first if first else self._bulk)[entry.key] = entry
+        """Queue a subscribe, before the bulk or in it; once is enough."""
+        if first:
+            self._bulk.pop(entry.key, None)
+            self._first[entry.key] = entry
+        elif entry.key not in self._first:
+            self._bulk[entry.key] = entry
 
     def drop(self, entry: Entry) -> None:
         """Take an entry out of wherever it waits."""
@@ -171,6 +176,44 @@ class Queues:
         for entry in batch:
             del queue[entry.key]
         return is_subscribe, batch
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What matters of the answer to a subscribe or unsubscribe."""
+
+    req_id: int  # 0 if it has none
+    symbol: str | None
+    reason: str | None  # of a refusal; None is success
+    warnings: tuple[str, ...]
+
+    @property
+    def is_rate_complaint(self) -> bool:
+        """Tell whether we asked too fast; it has no request id. Source: websocket-v2.md section 2."""
+        return self.reason is not None and self.reason.startswith("Exceeded msg rate")
+
+
+def read_answer(ack: Mapping[str, Any]) -> Answer | None:
+    """Read an ack or a refusal of any shape; None if it answers something else.
+
+    >>> read_answer({"method": "subscribe", "req_id": 3, "success": False, "error": "Already subscribed"})
+    Answer(req_id=3, symbol=None, reason='Already subscribed', warnings=())
+    """
+    result = ack.get("result")
+    result = result if isinstance(result, dict) else {}
+    req_id, error, warnings = ack.get("req_id"), ack.get("error"), result.get("warnings")
+    symbol = result.get("symbol", ack.get("symbol"))
+    reason = None
+    if ack.get("success") is not True:
+        reason = error if isinstance(error, str) and error else "refused without a reason"
+    answer = Answer(
+        req_id if isinstance(req_id, int) else 0,
+        symbol if isinstance(symbol, str) else None,
+        reason,
+        tuple(text for text in warnings if isinstance(text, str)) if isinstance(warnings, list) else (),
+    )
+    is_ours = ack.get("method") in ("subscribe", "unsubscribe") or answer.is_rate_complaint
+    return answer if is_ours else None
 
 
 def write_request(request: Request, like: Entry) -> bytes:

@@ -15,8 +15,8 @@ request still unanswered: when there are as many such errors as symbols, each ge
 symbols are asked for again one by one, so that the next error is unmistakable.
 
 Every wait has its bound: T_ack and T_snap each allow one repetition. A book that fails its checksum is resubscribed alone;
-when a fresh snapshot fails twice, or after three resyncs in a minute, it is UNVERIFIED and tried once a minute, so that no
-wrong checksum of the exchange can turn into a storm. What is in doubt on this line and stays so asks for its recycling, once.
+when a fresh snapshot fails twice, or after three resyncs in a minute, it is UNVERIFIED and tried once a minute: no storm.
+What is acknowledged and not served asks for the line's recycling, once.
 
 Source: websocket-v2.md sections 2, 6, 8; faults.md K01 to K07, D03, D04; design.md decision 2.
 """
@@ -36,7 +36,17 @@ from .config import (
 )
 from .errors import ConfigError
 from .policy import SECOND_NS, Pacer
-from .subscription_records import Entry, Event, EventKind, Key, Phase, Queues, Request, write_request
+from .subscription_records import (
+    Entry,
+    Event,
+    EventKind,
+    Key,
+    Phase,
+    Queues,
+    Request,
+    read_answer,
+    write_request,
+)
 
 REQ_ID_MAX = 2**31 - 1
 """Kraken's support names int32. Source: websocket-v2.md section 6."""
@@ -61,6 +71,7 @@ class Subscriptions:
 
     def __init__(self, settings: SubscriptionSettings | None = None) -> None:
         self._settings = settings or SubscriptionSettings()
+        self._retry_ns = round(self._settings.retry_s * SECOND_NS)
         self._pacer = Pacer(rate_per_s=self._settings.rate_per_s, burst=self._settings.burst)
         self._entries: dict[Key, Entry] = {}
         self._requests: dict[int, Request] = {}
@@ -165,27 +176,21 @@ class Subscriptions:
 
     def on_ack(self, ack: Mapping[str, Any], now_ns: int) -> bool:
         """Take the answer to a request. Returns False if it answers no subscribe or unsubscribe."""
-        error = ack.get("error")
-        if ack.get("method") not in ("subscribe", "unsubscribe") and not _is_rate_complaint(error):
+        answer = read_answer(ack)
+        if answer is None:
             return False
-        result = ack.get("result")
-        req_id = ack.get("req_id")
-        if _is_rate_complaint(error):
+        if answer.is_rate_complaint:
             self._on_rate_complaint(now_ns)
             return True
-        request = self._requests.get(req_id) if isinstance(req_id, int) else None
+        request = self._requests.get(answer.req_id)
         if request is None:
             self.strays += 1
             return True
-        if isinstance(result, dict):
-            self._note_warnings(request.channel, result.get("warnings"))
-        symbol = result.get("symbol") if isinstance(result, dict) else None
-        if not isinstance(symbol, str):
-            symbol = ack.get("symbol")
-        reason = None
-        if ack.get("success") is not True:
-            reason = error if isinstance(error, str) and error else "refused without a reason"
-        self._match(request, symbol if isinstance(symbol, str) else None, reason, now_ns)
+        for text in answer.warnings:
+            if text not in self._warnings and len(self._warnings) < WARNINGS_MAX:
+                self._warnings.add(text)
+                self._events.append(Event(EventKind.WARNED, request.channel, "", text))
+        self._match(request, answer.symbol, answer.reason, now_ns)
         return True
 
     def on_snapshot(self, channel: str, symbol: str, *, verified: bool = True) -> None:
@@ -400,17 +405,7 @@ class Subscriptions:
             request.is_excused = True
             self._hasten(request, now_ns + EXCUSED_NS)
 
-    def _note_warnings(self, channel: str, warnings: object) -> None:
-        for text in warnings if isinstance(warnings, list) else ():
-            if isinstance(text, str) and text not in self._warnings and len(self._warnings) < WARNINGS_MAX:
-                self._warnings.add(text)
-                self._events.append(Event(EventKind.WARNED, channel, "", text))
-
     # Waits ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _retry_ns(self) -> int:
-        return round(self._settings.retry_s * SECOND_NS)
 
     def _set_timer(self, due_ns: int, about: Key | int, version: int) -> None:
         self._timer_count += 1
@@ -432,33 +427,30 @@ class Subscriptions:
         for symbol in request.unanswered:
             entry = self._entries[request.channel, symbol]
             entry.asked += 0 if request.is_excused else 1
-            if not request.is_subscribe:
-                if entry.asked < 2:
-                    self._queues.leave(entry)
-                else:
-                    self._left(entry)
-            elif not entry.wanted:
-                self._enter(entry, Phase.LOST)
-                self._leave(entry)
-            elif entry.asked < 2:
-                self._ask_again(entry)
-            else:
+            if entry.asked < 2 or not entry.wanted and request.is_subscribe:
+                self._repeat(entry, request)
+            elif request.is_subscribe:
                 self._lose(entry, f"no acknowledgement within {self._settings.ack_s:g} s, twice", now_ns)
+            else:
+                self._left(entry)
 
     def _ask_one_by_one(self, request: Request) -> None:
         del self._requests[request.req_id]
         for symbol in request.unanswered:
             entry = self._entries[request.channel, symbol]
             entry.alone = True
-            if request.is_subscribe:
-                self._ask_again(entry)
-            else:
-                self._queues.leave(entry)
+            self._repeat(entry, request)
 
-    def _ask_again(self, entry: Entry) -> None:
-        self._enter(entry, Phase.IDLE)
-        entry.leave_on_ack = False
-        self._queue(entry, heals=entry.alone)
+    def _repeat(self, entry: Entry, request: Request) -> None:
+        if not request.is_subscribe:
+            self._queues.leave(entry)
+        elif entry.wanted:
+            self._enter(entry, Phase.IDLE)
+            entry.leave_on_ack = False
+            self._queue(entry, heals=entry.alone)
+        else:  # unwanted meanwhile: nobody knows whether the exchange holds it
+            self._enter(entry, Phase.LOST)
+            self._leave(entry)
 
     def _on_entry_due(self, entry: Entry, version: int, now_ns: int) -> None:
         if version == RETRY_UNVERIFIED:
@@ -472,7 +464,8 @@ class Subscriptions:
             if entry.was_acked:
                 self._leave(entry)
             else:
-                self._ask_again(entry)
+                self._enter(entry, Phase.IDLE)
+                self._queue(entry)
 
     def _on_no_snapshot(self, entry: Entry, now_ns: int) -> None:
         entry.unserved += 1
@@ -522,7 +515,3 @@ class Subscriptions:
 
     def _tell(self, kind: EventKind, entry: Entry, reason: str = "") -> None:
         self._events.append(Event(kind, entry.channel, entry.symbol, reason))
-
-
-def _is_rate_complaint(error: object) -> bool:
-    return isinstance(error, str) and error.startswith("Exceeded msg rate")

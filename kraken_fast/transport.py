@@ -8,7 +8,7 @@ for silence.
     DOWN -> BACKOFF -> CONNECTING -> LIVE <-> SUSPECT -> DOWN ...      CLOSED from anywhere, final
 
 Invariants: every attempt has an epoch of its own, one higher than the last. Between LIVE and DOWN of an epoch the sink
-gets its messages, never before or after. Every epoch that left CONNECTING or LIVE is reported by exactly one `on_down`.
+gets its messages, never before or after. Every epoch ends in exactly one `on_down`, but for one that `close()` ends.
 Sockets of ended connections are aborted within `close_s`, whatever the peer does.
 
 Silence is measured on complete text messages: pings prove that a machine is alive, not that its data flows. It is
@@ -127,7 +127,8 @@ class Connection:
         budget: shared bound on attempts, or None; loopback hosts never ask it.
         ssl_context: instead of the one made from `endpoints.ca_file`; must verify unless the host is loopback.
         tee: gets a copy of every text message.
-        use_aiofastnet: picows' faster transports, with happy eyeballs on any loop; off under a loop of virtual time.
+        use_aiofastnet: picows' own transports: some 12 % less CPU per message over TLS (measured in a flood on asyncio
+            and on uvloop), and happy eyeballs on any loop; off under a loop of virtual time.
     """
 
     def __init__(

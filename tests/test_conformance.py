@@ -8,19 +8,20 @@ we see the first, and nothing above it can change that.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from random import Random
 
 import kosoku
 import pytest
-from wire import LOOPS
+from kosoku._kosoku import CaseResult
 
 from kraken_fast.config import Endpoints, LineSettings
 from kraken_fast.core.clock import SystemClock
 from kraken_fast.core.sink import PySink
 from kraken_fast.transport import Connection, LineState
+
+from .wire import each_loop
 
 # Case 9.3.1 sends 4 MiB in fragments of 64 bytes; our default of 1,024 fragments would rightly refuse it.
 SETTINGS = LineSettings(fragments_max=1 << 17, unsent_bytes_max=1 << 26)
@@ -69,7 +70,7 @@ async def visit(url: str, *, echo: bool = True) -> list[bytes]:
     return texts
 
 
-async def run_cases(include: list[str] | None, exclude: list[str] | None) -> list[kosoku.CaseResult]:
+async def run_cases(include: list[str] | None, exclude: list[str] | None) -> list[CaseResult]:
     async with kosoku.run_fuzzingserver(include, exclude, host="127.0.0.1", port=0) as server:
         base = f"ws://127.0.0.1:{server.port}"
         count = int((await visit(f"{base}/getCaseCount", echo=False))[0])
@@ -81,24 +82,18 @@ async def run_cases(include: list[str] | None, exclude: list[str] | None) -> lis
 
         await asyncio.gather(*(run_case(index) for index in range(1, count + 1)))
         await visit(f"{base}/updateReports?agent=kraken_fast")
-        with contextlib.suppress(kosoku.FailureError):
-            return await server.get_result()
         try:
-            return await server.get_result()
+            results = await server.get_result()
         except kosoku.FailureError as failure:
-            return list(failure.results)
+            results = list(failure.results)
+    return results
 
 
-def failed(results: list[kosoku.CaseResult]) -> list[str]:
+def failed(results: list[CaseResult]) -> list[str]:
     verdicts = Counter(result.behavior.value for result in results)
     bad = [result.case_id for result in results if not result.passed]
     print(f"\nAutobahn: {len(results) - len(bad)} of {len(results)} passed, {dict(verdicts)}, failed: {bad}")
     return bad
-
-
-@pytest.fixture(params=LOOPS)
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
-    return LOOPS[request.param]()
 
 
 @pytest.fixture(autouse=True)
@@ -108,12 +103,14 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.fault("W06", kind="L")
 @pytest.mark.fault("W07", kind="L")
+@each_loop
 async def test_cases_of_the_protocol() -> None:
     results = await run_cases(None, ["9.*", "12.*", "13.*"])
     assert len(results) == 247
     assert len(failed(results)) <= 1
 
 
+@each_loop
 async def test_cases_of_limits_and_performance() -> None:
     results = await run_cases(["9.*"], None)
     assert len(results) == 54

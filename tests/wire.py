@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import hashlib
+import inspect
 import ssl
 import struct
 import time
@@ -13,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 from typing import Any
 
+import pytest
 import trustme
 import uvloop
 
@@ -27,6 +30,27 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 HEARTBEAT = b'{"channel":"heartbeat"}'
 
 LOOPS = {"asyncio": asyncio.DefaultEventLoopPolicy, "uvloop": uvloop.EventLoopPolicy}
+
+
+def each_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a coroutine test once on each event loop; it must leave no task behind."""
+
+    async def watched(*args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(60):
+            await test(*args, **kwargs)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"tasks left behind: {left}"
+
+    @functools.wraps(test)
+    def run(*args: Any, loop_name: str, **kwargs: Any) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop_name]().new_event_loop) as runner:
+            runner.run(watched(*args, **kwargs))
+
+    signature = inspect.signature(test)
+    name = inspect.Parameter("loop_name", inspect.Parameter.KEYWORD_ONLY)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), name])  # type: ignore[attr-defined]
+    marked: Callable[..., None] = pytest.mark.parametrize("loop_name", LOOPS)(run)
+    return marked
 
 
 def frame(
@@ -157,7 +181,7 @@ async def serve(
             await script(Peer(reader, writer))
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the test raises it
             server.errors.append(error)
         finally:
             tasks.discard(task)

@@ -355,7 +355,7 @@ cdef class Book:
     @property
     def exch_ns(self):
         """Exchange time of the last applied message, ns since epoch; None when it carried none."""
-        return None if self.stamp.us == INT64_MIN else self.stamp.us * 1000 + self.stamp.ns
+        return None if self.stamp.us == INT64_MIN else <object>self.stamp.us * 1000 + self.stamp.ns
 
     @property
     def updated_ns(self):

@@ -1,3 +1,6 @@
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Clock:
     @property
     def monotonic_ns(self) -> int: ...
@@ -6,6 +9,7 @@ class Clock:
 
 class SystemClock(Clock): ...
 
+@disjoint_base
 class ManualClock(Clock):
     def __init__(self, *, monotonic_ns: int = 0, epoch_ns: int = 0) -> None: ...
     def advance(self, delta_ns: int) -> None: ...

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, binding=True
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True, auto_pickle=False
 """Clocks: time is passed in, so that the same code runs on the system's time and on a simulation's."""
 
 from libc.stdint cimport int64_t

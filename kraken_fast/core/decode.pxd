@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from .defs cimport CHANNEL_COUNT, FAILED, Channel, Status
+from .book cimport OrderBook
 from .handler cimport Handler
 from .line cimport Line
 from .scan cimport Record, Scanner
@@ -26,12 +27,14 @@ cdef class Decoder(MessageSink):
     cdef Words words
     cdef char* buffer
     cdef Py_ssize_t capacity
+    cdef Py_ssize_t size                       # of the message in hand
+    cdef bint busy                             # telling a handler about the message in the buffer
     cdef bint create
     cdef int create_depth
     cdef bint portable
     cdef uint64_t[CHANNEL_COUNT] counts
 
-    cdef Status understand(self, Py_ssize_t size, int64_t recv_ns) except FAILED
+    cdef Status understand(self, int64_t recv_ns) except FAILED
     cdef Status _book(self, bint snapshot, int64_t recv_ns) except FAILED
     cdef Status _ticker(self, bint snapshot, int64_t recv_ns) except FAILED
     cdef Status _trade(self, bint snapshot, int64_t recv_ns) except FAILED
@@ -42,10 +45,11 @@ cdef class Decoder(MessageSink):
     cdef Status _rescale(self, str symbol, int price_scale, int qty_scale) except FAILED
     cdef Status _status(self) except FAILED
     cdef Status _ack(self) except FAILED
-    cdef Status _refuse(self, Py_ssize_t size, const char* at, const char* reason, str symbol) except FAILED
+    cdef Status _refuse(self, const char* at, const char* reason, str symbol) except FAILED
     cdef Status _reserve(self, Py_ssize_t size) except FAILED
     cdef Slot _slot(self, const char* name, int size)
     cdef Slot _new_slot(self, str symbol)
     cdef Slot _find(self, str symbol)
-    cdef Status _doubt_tickers(self, str symbol) except FAILED
-    cdef Status _lose_book(self, str symbol, str reason) except FAILED
+    cdef Status _tell(self, object method, tuple args) except FAILED
+    cdef Status _distrust(self, str channel, list symbols) except FAILED
+    cdef Status _lose_book(self, OrderBook book, str reason) except FAILED

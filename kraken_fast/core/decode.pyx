@@ -11,8 +11,9 @@ import json
 import re
 import sys
 from decimal import Decimal
+from itertools import islice
 
-from ..errors import DecodeError, printable
+from ..errors import DecodeError, UsageError, printable
 from ..types import Ack, Asset, BOOK_DEPTHS, Gap, Instrument, InstrumentUpdate, SystemStatus
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -54,6 +55,7 @@ cdef enum:
     RESTING = 65_536                 # capacity that is kept between messages
     SCALE_LIMIT = 18
     SYMBOLS_MAX = 10_000             # in create mode, where the peer names the symbols
+    SEARCHED_MAX = 100               # symbols looked for in a broken message, which usually names one
 
 cdef tuple CHANNEL_NAMES = ("", "book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat")
 
@@ -91,9 +93,20 @@ cdef object _opt_json(const Record* record, int slot):
     return json.loads(value.text[:value.size], parse_float=Decimal) if record.seen >> slot & 1 else None
 
 
+cdef tuple _announcements(const Record* record, int slot):
+    value = _opt_json(record, slot)
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+cdef bint _flag(const Record* record, int slot) noexcept:
+    return record.seen >> slot & 1 and record.values[slot].num == 1
+
+
 cdef object _opt_time(const Record* record, int slot):
     cdef const Value* value = &record.values[slot]
-    return value.num * 1000 + value.digits if record.seen >> slot & 1 else None
+    return <object>value.num * 1000 + value.digits if record.seen >> slot & 1 else None
 
 
 cdef inline bint _is(const Value* value, const char* text, int size) noexcept:
@@ -265,12 +278,13 @@ cdef class Decoder(MessageSink):
 
         Raises:
             DecodeError: strict, and the message was refused; no store has changed.
+            UsageError: called by a handler that this decoder is calling.
         """
-        cdef bytes data = bytes(message)
+        cdef bytes data = message if type(message) is bytes else bytes(memoryview(message))
         cdef uint64_t before = self.malformed + self.unknown
         cdef int64_t now = self.line.clock.now_ns() if recv_ns is None else recv_ns
         if self.on_message(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), now) == REFUSED:
-            self._refuse(PyBytes_GET_SIZE(data), self.buffer, b"not UTF-8", "")
+            self._refuse(self.buffer, b"not UTF-8", "")
         if strict and self.malformed + self.unknown != before and self.last_error is not None:
             raise self.last_error
         return self.malformed + self.unknown == before
@@ -286,43 +300,50 @@ cdef class Decoder(MessageSink):
         cdef bytes data
         for data in messages:
             if self.on_message(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), now) == REFUSED:
-                self._refuse(PyBytes_GET_SIZE(data), self.buffer, b"not UTF-8", "")
+                self._refuse(self.buffer, b"not UTF-8", "")
         return len(messages) - (self.malformed + self.unknown - before)
 
     cdef Status on_message(self, const char* data, Py_ssize_t size, int64_t recv_ns) except FAILED:
+        if self.busy:
+            raise UsageError("a handler cannot feed the decoder that is calling it")
         self.messages += 1
         self.last_error = None
+        self.scanner.channel = CHANNEL_UNKNOWN
         if size + PADDING > self.capacity:
             self._reserve(size)
         memcpy(self.buffer, data, size)
         memset(self.buffer + size, 0, PADDING)
+        self.size = size
         if not is_ascii(self.buffer, size) and not valid_utf8(self.buffer, size):
             return REFUSED
         self.line.heard_ns = recv_ns
-        self.understand(size, recv_ns)
+        self.busy = True
+        try:
+            self.understand(recv_ns)
+        finally:
+            self.busy = False
         if self.capacity > 4 * RESTING:
-            PyMem_Free(self.buffer)
-            self.buffer = NULL
             self._reserve(RESTING)
             self.scanner.shrink()
         return OK
 
     cdef Status _reserve(self, Py_ssize_t size) except FAILED:
-        cdef char* larger = <char*>PyMem_Malloc(size + PADDING)
-        if larger is NULL:
-            raise MemoryError()
         PyMem_Free(self.buffer)
-        self.buffer = larger
+        self.capacity = 0                # of a buffer that may not come
+        self.buffer = <char*>PyMem_Malloc(size + PADDING)
+        if self.buffer is NULL:
+            raise MemoryError()
         self.capacity = size + PADDING
         return OK
 
-    cdef Status understand(self, Py_ssize_t size, int64_t recv_ns) except FAILED:
+    cdef Status understand(self, int64_t recv_ns) except FAILED:
         cdef Scanner scan = self.scanner
         cdef Channel channel
         cdef Record* head = &scan.head
         cdef bint snapshot
-        if scan.scan(self.buffer, size) != OK:
-            return self._refuse(size, scan.failed_at, scan.reason, "")
+        cdef Status result
+        if scan.scan(self.buffer, self.size) != OK:
+            return self._refuse(scan.failed_at, scan.reason, "")
         channel = scan.channel
         if channel == CHANNEL_HEARTBEAT:
             self.counts[<int>channel] += 1
@@ -333,25 +354,28 @@ cdef class Decoder(MessageSink):
             self.unknown += 1
             return IGNORED
         if not head.seen >> HEAD_DATA & 1:
-            return self._refuse(size, self.buffer + size, b"data is missing", "")
+            return self._refuse(self.buffer + self.size, b"data is missing", "")
         if head.seen >> HEAD_TYPE & 1 and _is(&head.values[HEAD_TYPE], b"update", 6):
             snapshot = False
         elif head.seen >> HEAD_TYPE & 1 and _is(&head.values[HEAD_TYPE], b"snapshot", 8):
             snapshot = True
         else:
-            return self._refuse(size, self.buffer + size, b"type is neither snapshot nor update", "")
-        self.counts[<int>channel] += 1
+            return self._refuse(self.buffer + self.size, b"type is neither snapshot nor update", "")
         if channel == CHANNEL_BOOK:
-            return self._book(snapshot, recv_ns)
-        if channel == CHANNEL_TICKER:
-            return self._ticker(snapshot, recv_ns)
-        if channel == CHANNEL_TRADE:
-            return self._trade(snapshot, recv_ns)
-        if channel == CHANNEL_OHLC:
-            return self._ohlc(snapshot, recv_ns)
-        if channel == CHANNEL_INSTRUMENT:
-            return self._instrument(snapshot)
-        return self._status()
+            result = self._book(snapshot, recv_ns)
+        elif channel == CHANNEL_TICKER:
+            result = self._ticker(snapshot, recv_ns)
+        elif channel == CHANNEL_TRADE:
+            result = self._trade(snapshot, recv_ns)
+        elif channel == CHANNEL_OHLC:
+            result = self._ohlc(snapshot, recv_ns)
+        elif channel == CHANNEL_INSTRUMENT:
+            result = self._instrument(snapshot)
+        else:
+            result = self._status()
+        if result == OK:
+            self.counts[<int>channel] += 1
+        return result
 
     # ------------------------------------------------------------------------------------------ market data
 
@@ -362,12 +386,8 @@ cdef class Decoder(MessageSink):
         cdef Value* asks
         cdef Slot slot
         cdef OrderBook book
-        cdef Status result
+        cdef Status result, whole = OK
         cdef int i
-        for i in range(scan.record_count):
-            record = &scan.records[i]
-            if <uint64_t>record.values[BOOK_CHECKSUM].num > 0xFFFFFFFF:
-                return self._refuse(0, NULL, b"checksum does not fit 32 bits", _str(&record.values[BOOK_SYMBOL]))
         for i in range(scan.record_count):
             record = &scan.records[i]
             bids = &record.values[BOOK_BIDS]
@@ -385,17 +405,17 @@ cdef class Decoder(MessageSink):
             )
             if result == OK:
                 if snapshot:
-                    self.handler.on_snapshot("book", book.symbol)
+                    self._tell(self.handler.on_snapshot, ("book", book.symbol))
                 self.handler.on_book(book)
             elif result == MISMATCH:
                 if snapshot or book._state == BOOK_INVALID:
-                    self.handler.on_book_lost(book, "snapshot" if snapshot else "checksum")
+                    self._tell(self.handler.on_book_lost, (book, "snapshot" if snapshot else "checksum"))
                     book.drop_if_invalid()
                 if book._state == BOOK_UNVERIFIED:
                     self.handler.on_book(book)
             elif result == REFUSED:
-                self._refuse(0, NULL, b"a number does not fit the pair's precision", book.symbol)
-        return OK
+                whole = self._refuse(NULL, b"a number does not fit the pair's precision", book.symbol)
+        return whole
 
     def _depth_for(self, int levels):
         if self.create_depth:
@@ -406,6 +426,7 @@ cdef class Decoder(MessageSink):
         cdef Scanner scan = self.scanner
         cdef Record* record
         cdef Slot slot
+        cdef LiveTicker ticker
         cdef int i
         for i in range(scan.record_count):
             record = &scan.records[i]
@@ -415,23 +436,24 @@ cdef class Decoder(MessageSink):
             if slot is None or slot.ticker is None:
                 self.unwanted += 1
                 continue
-            slot.ticker.apply(record.values, record.seen, recv_ns)
+            ticker = slot.ticker             # the handler may take it out of its slot
+            ticker.apply(record.values, record.seen, recv_ns)
             if snapshot:
-                self.handler.on_snapshot("ticker", slot.symbol)
-            self.handler.on_ticker(slot.ticker)
+                self._tell(self.handler.on_snapshot, ("ticker", slot.symbol))
+            self.handler.on_ticker(ticker)
         return OK
 
     cdef Status _trade(self, bint snapshot, int64_t recv_ns) except FAILED:
         cdef Scanner scan = self.scanner
         cdef Record* record
         cdef Slot slot
+        cdef TradeLog log
         cdef TradeData trade
         cdef int64_t gap_first
         cdef int i
         for i in range(scan.record_count):
             if scan.records[i].values[TRADE_ID].num <= 0:
-                return self._refuse(
-                    0, NULL, b"trade_id is out of range", _str(&scan.records[i].values[TRADE_SYMBOL]))
+                return self._refuse(NULL, b"trade_id is out of range", _str(&scan.records[i].values[TRADE_SYMBOL]))
         for i in range(scan.record_count):
             record = &scan.records[i]
             slot = self._slot(record.values[TRADE_SYMBOL].text, record.values[TRADE_SYMBOL].size)
@@ -440,14 +462,15 @@ cdef class Decoder(MessageSink):
             if slot is None or slot.trades is None:
                 self.unwanted += 1
                 continue
+            log = slot.trades                # the handler may take it out of its slot
             self._fill_trade(&trade, record, recv_ns)
-            if slot.trades.add(&trade, &gap_first) != OK:
+            if log.add(&trade, &gap_first) != OK:
                 continue
             if gap_first:
-                self.handler.on_gap(Gap(slot.symbol, gap_first, trade.trade_id - 1))
-            self.handler.on_trade(slot.trades, &trade)
+                self._tell(self.handler.on_gap, (Gap(slot.symbol, gap_first, trade.trade_id - 1),))
+            self.handler.on_trade(log, &trade)
         if snapshot and scan.record_count:
-            self.handler.on_snapshot("trade", _str(&scan.records[0].values[TRADE_SYMBOL]))
+            self._tell(self.handler.on_snapshot, ("trade", _str(&scan.records[0].values[TRADE_SYMBOL])))
         return OK
 
     cdef Status _fill_trade(self, TradeData* trade, const Record* record, int64_t recv_ns) except FAILED:
@@ -476,7 +499,7 @@ cdef class Decoder(MessageSink):
         cdef int i
         for i in range(scan.record_count):
             if not 0 < scan.records[i].values[OHLC_INTERVAL].num <= 1_000_000:
-                return self._refuse(0, NULL, b"interval is out of range", _str(&scan.records[i].values[OHLC_SYMBOL]))
+                return self._refuse(NULL, b"interval is out of range", _str(&scan.records[i].values[OHLC_SYMBOL]))
         for i in range(scan.record_count):
             record = &scan.records[i]
             slot = self._slot(record.values[OHLC_SYMBOL].text, record.values[OHLC_SYMBOL].size)
@@ -491,7 +514,7 @@ cdef class Decoder(MessageSink):
             if event != CANDLE_SAME:
                 self.handler.on_candle(log, log.position_of(candle.begin_us), event)
         if snapshot and scan.record_count:
-            self.handler.on_snapshot("ohlc", _str(&scan.records[0].values[OHLC_SYMBOL]))
+            self._tell(self.handler.on_snapshot, ("ohlc", _str(&scan.records[0].values[OHLC_SYMBOL])))
         return OK
 
     cdef CandleLog _candle_log(self, Slot slot, int interval):
@@ -512,7 +535,7 @@ cdef class Decoder(MessageSink):
             if record.table == pair_table():
                 if <uint64_t>record.values[PAIR_PRICE_PRECISION].num > SCALE_LIMIT or (
                         <uint64_t>record.values[PAIR_QTY_PRECISION].num > SCALE_LIMIT):
-                    return self._refuse(0, NULL, b"precision is beyond 18", _str(&record.values[PAIR_SYMBOL]))
+                    return self._refuse(NULL, b"precision is beyond 18", _str(&record.values[PAIR_SYMBOL]))
                 pairs.append(_instrument_of(record))
             else:
                 assets.append(_asset_of(record))
@@ -522,8 +545,8 @@ cdef class Decoder(MessageSink):
             self.instruments[instrument.symbol] = instrument
             self._rescale(instrument.symbol, instrument.price_precision, instrument.qty_precision)
         if snapshot:
-            self.handler.on_snapshot("instrument", "")
-        self.handler.on_instruments(InstrumentUpdate(snapshot, tuple(pairs), tuple(assets)))
+            self._tell(self.handler.on_snapshot, ("instrument", ""))
+        self._tell(self.handler.on_instruments, (InstrumentUpdate(snapshot, tuple(pairs), tuple(assets)),))
         return OK
 
     cdef Status _rescale(self, str symbol, int price_scale, int qty_scale) except FAILED:
@@ -539,23 +562,29 @@ cdef class Decoder(MessageSink):
             return OK
         book.set_scales(price_scale, qty_scale)
         if book._state == BOOK_VALID or book._state == BOOK_UNVERIFIED:
-            return self._lose_book(symbol, "precision")
+            return self._lose_book(book, "precision")
         return OK
 
     cdef Status _status(self) except FAILED:
         cdef Record* record
+        cdef list told = []
         cdef int i
         for i in range(self.scanner.record_count):
             record = &self.scanner.records[i]
-            self.handler.on_status(SystemStatus(
-                system=_str(&record.values[STATUS_SYSTEM]),
-                version=_opt_str(record, STATUS_VERSION),
-                api_version=_opt_str(record, STATUS_API_VERSION),
-                connection_id=<uint64_t>record.values[STATUS_CONNECTION_ID].num
-                if record.seen >> STATUS_CONNECTION_ID & 1 else None,
-                upcoming_maintenance=tuple(_opt_json(record, STATUS_MAINTENANCE) or ()),
-                emergency=tuple(_opt_json(record, STATUS_EMERGENCY) or ()),
-            ))
+            try:
+                told.append(SystemStatus(
+                    system=_str(&record.values[STATUS_SYSTEM]),
+                    version=_opt_str(record, STATUS_VERSION),
+                    api_version=_opt_str(record, STATUS_API_VERSION),
+                    connection_id=<uint64_t>record.values[STATUS_CONNECTION_ID].num
+                    if record.seen >> STATUS_CONNECTION_ID & 1 else None,
+                    upcoming_maintenance=_announcements(record, STATUS_MAINTENANCE),
+                    emergency=_announcements(record, STATUS_EMERGENCY),
+                ))
+            except (ValueError, ArithmeticError):
+                return self._refuse(NULL, b"a number is beyond what Python reads", "")
+        for status in told:
+            self._tell(self.handler.on_status, (status,))
         return OK
 
     cdef Status _ack(self) except FAILED:
@@ -565,66 +594,83 @@ cdef class Decoder(MessageSink):
         success = error is None
         if head.seen >> HEAD_SUCCESS & 1:
             success = head.values[HEAD_SUCCESS].num == 1
-        self.handler.on_ack(Ack(
+        try:
+            result = _opt_json(head, HEAD_RESULT)
+        except (ValueError, ArithmeticError):
+            return self._refuse(head.values[HEAD_RESULT].text, b"a number is beyond what Python reads", "")
+        self._tell(self.handler.on_ack, (Ack(
             method=method,
             req_id=<uint64_t>head.values[HEAD_REQ_ID].num if head.seen >> HEAD_REQ_ID & 1 else None,
             success=success,
             error=error,
             symbol=_opt_str(head, HEAD_SYMBOL),
-            result=_opt_json(head, HEAD_RESULT),
+            result=result,
             time_in_ns=_opt_time(head, HEAD_TIME_IN),
             time_out_ns=_opt_time(head, HEAD_TIME_OUT),
-        ))
+        ),))
+        return OK
+
+    cdef Status _tell(self, object method, tuple args) except FAILED:
+        """Call a plain method of the handler. What it raises is counted and told, and keeps us from nothing."""
+        try:
+            method(*args)
+        except Exception as error:
+            self.handler.failed(method.__name__, error)
         return OK
 
     # ------------------------------------------------------------------------------------------ refusing
 
-    cdef Status _refuse(self, Py_ssize_t size, const char* at, const char* reason, str symbol) except FAILED:
-        """Count a message that could not be understood and distrust what it was meant for. Cold: Python all through."""
+    cdef Status _refuse(self, const char* at, const char* reason, str symbol) except FAILED:
+        """Count a message that could not be understood and distrust what it was meant for. Cold: Python all through.
+
+        `at` is where understanding ended, NULL when the whole was read; `symbol` is "" when it must be searched for.
+        """
+        cdef bytes text = PyBytes_FromStringAndSize(self.buffer, self.size)
         cdef Py_ssize_t offset = at - self.buffer if at is not NULL else 0
-        cdef bytes text
-        cdef Channel channel = self.scanner.channel
-        cdef str name = CHANNEL_NAMES[<int>channel]
+        cdef str channel = CHANNEL_NAMES[<int>self.scanner.channel]
+        cdef bint foreign = False
+        cdef list symbols = [symbol] if symbol else _symbols_in(text)
+        if not channel:
+            found = _CHANNEL.search(text)
+            channel = found[1].decode() if found and found[1].decode() in CHANNEL_NAMES else ""
+            foreign = found is not None and not channel
         self.malformed += 1
-        if at is not NULL:
-            text = PyBytes_FromStringAndSize(self.buffer, size)
-            if channel == CHANNEL_UNKNOWN:
-                found = _CHANNEL.search(text)
-                name = found[1].decode() if found and found[1].decode() in CHANNEL_NAMES else ""
-            if not symbol:
-                found = _SYMBOL.search(text)
-                symbol = found[1].decode(errors="replace") if found else ""
-        else:
-            text = b""
         excerpt = printable(text[max(0, offset - 20):offset + 40].decode(errors="replace"))
-        self.last_error = DecodeError(name, offset, excerpt, reason.decode(), symbol)
-        if name == "book" or (not name and text[:1] == b"{"):
-            self._lose_book(symbol, "malformed")
-        elif name == "ticker":
-            self._doubt_tickers(symbol)
-        self.handler.on_refused(self.last_error)
+        self.last_error = DecodeError(channel, offset, excerpt, reason.decode(), symbols[0] if symbols else "")
+        if b"{" in text and not foreign:       # else it is no message of a channel: a proxy's text, say
+            self._distrust(channel, symbols)
+        self._tell(self.handler.on_refused, (self.last_error,))
         return REFUSED
 
-    cdef Status _doubt_tickers(self, str symbol) except FAILED:
-        """A change was lost: the ticker of `symbol`, or every one when it is not known, is stale until the next."""
+    cdef Status _distrust(self, str channel, list symbols) except FAILED:
+        """A change was lost: of `channel`, or of any when that is "", and of `symbols`, or of any when none is kept."""
         cdef Slot slot
-        for slot in self.symbols.slots:
-            if slot.ticker is not None and symbol in ("", slot.symbol):
-                slot.ticker.epoch = self.line.epoch - 1
+        cdef list named = []
+        for symbol in symbols:
+            slot = self._find(symbol)
+            if slot is not None:
+                named.append(slot)
+        for slot in named or self.symbols.slots:
+            if slot.ticker is not None and channel in ("", "ticker"):
+                slot.ticker.epoch = self.line.epoch - 1      # stale until the next
+            if slot.book is not None and channel in ("", "book"):
+                if named:
+                    self._lose_book(slot.book, "malformed")
+                else:
+                    slot.book._doubtful = True
         return OK
 
-    cdef Status _lose_book(self, str symbol, str reason) except FAILED:
-        cdef Slot slot = self._find(symbol) if symbol else None
-        if slot is None or slot.book is None:
-            if not symbol:
-                for slot in self.symbols.slots:
-                    if slot.book is not None:
-                        slot.book._doubtful = True
-            return OK
-        if slot.book._state != BOOK_UNVERIFIED:
-            slot.book.invalidate_to(BOOK_INVALID)
-        self.handler.on_book_lost(slot.book, reason)
+    cdef Status _lose_book(self, OrderBook book, str reason) except FAILED:
+        if book._state != BOOK_UNVERIFIED:
+            book.invalidate_to(BOOK_INVALID)
+        self._tell(self.handler.on_book_lost, (book, reason))
         return OK
+
+
+cdef list _symbols_in(bytes text):
+    """The symbols that a broken message names; none when they are too many to be one message's."""
+    cdef list found = [match[1].decode(errors="replace") for match in islice(_SYMBOL.finditer(text), SEARCHED_MAX)]
+    return list(dict.fromkeys(found)) if len(found) < SEARCHED_MAX else []
 
 
 cdef dict _fill_candle(CandleData* candle, const Record* record, int64_t recv_ns):
@@ -660,8 +706,8 @@ cdef object _instrument_of(const Record* record):
         qty_increment=_opt_decimal(record, PAIR_QTY_INCREMENT),
         qty_min=_opt_decimal(record, PAIR_QTY_MIN),
         cost_min=_opt_decimal(record, PAIR_COST_MIN),
-        marginable=record.seen >> PAIR_MARGINABLE & 1 and values[PAIR_MARGINABLE].num == 1,
-        has_index=record.seen >> PAIR_HAS_INDEX & 1 and values[PAIR_HAS_INDEX].num == 1,
+        marginable=_flag(record, PAIR_MARGINABLE),
+        has_index=_flag(record, PAIR_HAS_INDEX),
         margin_initial=_opt_decimal(record, PAIR_MARGIN_INITIAL),
         position_limit_long=_opt_decimal(record, PAIR_LIMIT_LONG),
         position_limit_short=_opt_decimal(record, PAIR_LIMIT_SHORT),
@@ -676,7 +722,7 @@ cdef object _asset_of(const Record* record):
         precision=values[ASSET_PRECISION].num,
         precision_display=values[ASSET_PRECISION_DISPLAY].num
         if record.seen >> ASSET_PRECISION_DISPLAY & 1 else values[ASSET_PRECISION].num,
-        borrowable=record.seen >> ASSET_BORROWABLE & 1 and values[ASSET_BORROWABLE].num == 1,
+        borrowable=_flag(record, ASSET_BORROWABLE),
         collateral_value=_opt_decimal(record, ASSET_COLLATERAL),
         margin_rate=_opt_decimal(record, ASSET_MARGIN_RATE),
         asset_class=_opt_str(record, ASSET_CLASS),

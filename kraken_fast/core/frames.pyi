@@ -1,8 +1,8 @@
-from typing import final
+from typing import Self, final
 
 @final
 class FramePolicy:
-    def __init__(self, *, message_bytes_max: int = 33554432, fragments_max: int = 1024) -> None: ...
+    def __new__(cls, *, message_bytes_max: int = 33554432, fragments_max: int = 1024) -> Self: ...
     @property
     def message_bytes_max(self) -> int: ...
     @property

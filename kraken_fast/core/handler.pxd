@@ -3,7 +3,7 @@ from libc.stdint cimport uint64_t
 from .book cimport OrderBook
 from .defs cimport FAILED, Status
 from .latency cimport Histogram
-from .market cimport CandleData, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
+from .market cimport Candle, CandleData, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
 
 
 cdef class Handler:
@@ -12,10 +12,13 @@ cdef class Handler:
     Stores and structs are valid during the call; copy what you keep.
     """
 
+    cdef readonly uint64_t failures    # exceptions out of plain methods and callables
+
     cdef Status on_book(self, OrderBook book) except FAILED
     cdef Status on_ticker(self, LiveTicker ticker) except FAILED
     cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED
+    cdef Status failed(self, str channel, object error) except FAILED
 
 
 cdef class Callbacks(Handler):
@@ -25,6 +28,5 @@ cdef class Callbacks(Handler):
     cdef public object ticker          # with the LiveTicker
     cdef public object trade           # with a Trade
     cdef public object candle          # with a Candle
-    cdef readonly uint64_t failures    # exceptions out of these four
 
-    cdef Status _failed(self, str channel, object error) except FAILED
+    cdef Status _tell_candle(self, Candle candle) except FAILED

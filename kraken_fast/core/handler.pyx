@@ -12,13 +12,20 @@ from libc.stdint cimport uint64_t
 from .book cimport OrderBook
 from .defs cimport FAILED, OK, Status
 from .latency cimport Histogram
-from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
+from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, Candle, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
 
 _log = logging.getLogger("kraken_fast.callbacks")
 
 
 cdef class Handler:
-    """Hears everything that a decoder has to tell, and does nothing with it."""
+    """Hears everything that a decoder has to tell, and does nothing with it.
+
+    A method or callable written in Python that raises harms nobody else: the exception is counted, logged with its
+    traceback, and told to `on_callback_error`. A C method that fails ends the reading of its message.
+
+    Attributes:
+        failures: exceptions so far.
+    """
 
     cdef Status on_book(self, OrderBook book) except FAILED:
         return OK
@@ -58,21 +65,33 @@ cdef class Handler:
         """Pairs or assets were told; `update` is a types.InstrumentUpdate."""
 
     def on_callback_error(self, channel, error):
-        """A callback for `channel` raised `error`; what was decoded is in the stores all the same."""
+        """A callback raised `error`; what was decoded is in the stores all the same.
+
+        `channel` is that of the callback (book, ticker, trade, ohlc), else the name of the method that raised.
+        """
+
+    cdef Status failed(self, str channel, object error) except FAILED:
+        cdef bint rare
+        self.failures += 1
+        rare = self.failures & (self.failures - 1) == 0      # the 1st, 2nd, 4th, 8th ...: a log that cannot flood
+        if rare:
+            _log.error("callback for %s raised (%d so far)", channel, self.failures, exc_info=error)
+        try:
+            self.on_callback_error(channel, error)
+        except Exception:
+            if rare:
+                _log.exception("on_callback_error raised")
+        return OK
 
 
 cdef class Callbacks(Handler):
     """Hands hot events to Python callables.
-
-    A callable that raises harms nobody else: the exception is counted, the first of each kind is logged with its
-    traceback, and `on_callback_error` is told.
 
     Attributes:
         forward: a Handler that is told first, without crossing into Python when it is written in Cython.
         latency: a Histogram of the time from a book message's arrival to the end of its callback.
         book, ticker: called with the live store, which is reused: valid during the call.
         trade, candle: called with an immutable Trade or Candle.
-        failures: exceptions so far.
     """
 
     cdef Status on_book(self, OrderBook book) except FAILED:
@@ -82,7 +101,7 @@ cdef class Callbacks(Handler):
             try:
                 self.book(book)
             except Exception as error:
-                self._failed("book", error)
+                self.failed("book", error)
         if self.latency is not None:
             self.latency.add(book.line.clock.now_ns() - book.changed_ns)
         return OK
@@ -94,7 +113,7 @@ cdef class Callbacks(Handler):
             try:
                 self.ticker(ticker)
             except Exception as error:
-                self._failed("ticker", error)
+                self.failed("ticker", error)
         return OK
 
     cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED:
@@ -104,7 +123,7 @@ cdef class Callbacks(Handler):
             try:
                 self.trade(log.trade(trade))
             except Exception as error:
-                self._failed("trade", error)
+                self.failed("trade", error)
         return OK
 
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED:
@@ -112,17 +131,14 @@ cdef class Callbacks(Handler):
             self.forward.on_candle(log, position, event)
         if self.candle is None:
             return OK
-        try:
-            if event == CANDLE_OPENED and position > 0:
-                self.candle(log.candle(position - 1, True, False))
-            self.candle(log.candle(position, event == CANDLE_CORRECTED, event == CANDLE_CORRECTED))
-        except Exception as error:
-            self._failed("ohlc", error)
+        if event == CANDLE_OPENED and position > 0:
+            self._tell_candle(log.candle(position - 1, True, False))
+        self._tell_candle(log.candle(position, event == CANDLE_CORRECTED, event == CANDLE_CORRECTED))
         return OK
 
-    cdef Status _failed(self, str channel, object error) except FAILED:
-        self.failures += 1
-        if self.failures & (self.failures - 1) == 0:      # the 1st, 2nd, 4th, 8th ...: a log that cannot flood
-            _log.error("callback for %s raised (%d so far)", channel, self.failures, exc_info=error)
-        self.on_callback_error(channel, error)
+    cdef Status _tell_candle(self, Candle candle) except FAILED:
+        try:
+            self.candle(candle)
+        except Exception as error:
+            self.failed("ohlc", error)
         return OK

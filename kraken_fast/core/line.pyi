@@ -1,5 +1,8 @@
+from typing import final
+
 from .clock import Clock
 
+@final
 class Line:
     clock: Clock
     name: str

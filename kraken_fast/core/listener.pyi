@@ -1,6 +1,7 @@
-from typing import Protocol
+from typing import Protocol, Self, type_check_only
 
 from picows import WSFrame, WSListener, WSTransport
+from typing_extensions import disjoint_base
 
 from .clock import Clock
 from .sink import MessageSink
@@ -8,15 +9,17 @@ from .tee import Tee
 
 PICOWS_VERSION: str
 
+@type_check_only
 class LineOwner(Protocol):
     def on_open(self, listener: LineListener) -> None: ...
     def on_closed(self, code: int, reason: str, was_clean: bool) -> None: ...
     def on_writable(self, writable: bool) -> None: ...
     def on_error(self, error: Exception, count: int) -> None: ...
 
+@disjoint_base
 class LineListener(WSListener):
-    def __init__(
-        self,
+    def __new__(
+        cls,
         sink: MessageSink,
         clock: Clock,
         owner: LineOwner | None = None,
@@ -24,7 +27,7 @@ class LineListener(WSListener):
         message_bytes_max: int = 33554432,
         fragments_max: int = 1024,
         tee: Tee | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def frames(self) -> int: ...
     @property

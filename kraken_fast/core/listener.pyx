@@ -93,7 +93,7 @@ cdef class LineListener(WSListener):
             self._owner.on_open(self)
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
-        """Take one frame. Cost: 9 ns and the sink's (bench_transport.py::listener)."""
+        """Take one frame. Cost: 14 ns and the sink's, measured in a loop; one clock reading, 20 ns, per read."""
         cdef Span message
         cdef Verdict verdict
         if transport is not self._transport or self._over:

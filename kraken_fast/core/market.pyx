@@ -20,7 +20,7 @@ from .book cimport Stamp
 from .defs cimport FAILED, IGNORED, OK, Status
 from .fixed cimport SCALE_MAX, fixed_decimal, fixed_float
 from .line cimport Line
-from .scan cimport NUMBER_WIDE, TICKER_BID, TICKER_TIMESTAMP, TICKER_TRADES, Value
+from .scan cimport NUMBER_CUT, NUMBER_WIDE, TICKER_BID, TICKER_TIMESTAMP, TICKER_TRADES, Value
 
 
 cdef enum:
@@ -35,7 +35,7 @@ cdef void set_number(Number* number, const Value* value, bint seen) noexcept:
     number.mantissa = value.num
     number.digits = value.digits
     # A mantissa with more decimals than an int64 has digits is rare enough to be held like one that is too wide.
-    number.form = NUMBER_HELD if value.form & NUMBER_WIDE or value.digits > SCALE_MAX else NUMBER_FITS
+    number.form = NUMBER_HELD if value.form & (NUMBER_WIDE | NUMBER_CUT) or value.digits > SCALE_MAX else NUMBER_FITS
 
 
 cdef object number_decimal(const Number* number, dict held, int slot):
@@ -56,7 +56,7 @@ cdef object value_decimal(const Value* value):
 
 
 cdef object _stamp_ns(const Stamp* stamp):
-    return None if stamp.us == INT64_MIN else stamp.us * 1000 + stamp.ns
+    return None if stamp.us == INT64_MIN else <object>stamp.us * 1000 + stamp.ns
 
 
 # ---------------------------------------------------------------------------------------------- ticker
@@ -442,12 +442,12 @@ cdef class Candle:
     @property
     def begin_ns(self):
         """Start of the interval, ns since epoch."""
-        return self.data.begin_us * 1000
+        return <object>self.data.begin_us * 1000
 
     @property
     def end_ns(self):
         """End of the interval, ns since epoch."""
-        return self.data.begin_us * 1000 + self.data.interval * <int64_t>60_000_000_000
+        return <object>self.data.begin_us * 1000 + self.data.interval * <int64_t>60_000_000_000
 
     @property
     def recv_ns(self):

@@ -9,6 +9,7 @@ cdef enum:
     ROWS_MAX = 24            # keys in one table
     VALUES_MAX = 20          # slots in one record
     NUMBER_WIDE = 1          # form: the number does not fit an int64; its text is kept instead
+    NUMBER_CUT = 2           # form: num and digits are exact, but not all zeros at the end found room; text has them
 
 
 cdef enum Kind:
@@ -23,6 +24,8 @@ cdef enum Kind:
     KIND_RAW = 8             # any value, checked and kept as text, size
     KIND_CHANNEL = 9         # string that decides how `data` is read
     KIND_DATA = 10           # the channel's data
+    KIND_COUNT = 11          # integer 0 to 2**63-1: num
+    KIND_CHECKSUM = 12       # integer 0 to 2**32-1: num
 
 
 cdef struct Value:
@@ -197,6 +200,7 @@ cdef class Scanner:
     cdef const char* _text(self, const char* p, Value* value) noexcept
     cdef const char* _unescape(self, const char* p, Value* value) noexcept
     cdef const char* _time(self, const char* p, Value* value) noexcept
+    cdef const char* _escaped_time(self, const char* p, Value* value) noexcept
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept
     cdef const char* _rows(self, const char* p, const Table* table, Value* value) noexcept
     cdef bint _date(self, const char* p, int64_t* us) noexcept

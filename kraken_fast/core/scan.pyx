@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, auto_pickle=False
 """The scanner: one loop over JSON, driven by one table per kind of object.
 
 Theory. A table lists an object's keys in the order in which the exchange usually sends them. At each key the *expected
@@ -19,8 +19,8 @@ Bench: benchmarks/bench_decode.py.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memmove, memset, strlen
 
 from .book cimport RawLevel
 from .defs cimport (
@@ -114,34 +114,34 @@ _define(&HEAD, [
 ], 0)
 _define(&LEVEL, [(b"price", KIND_AMOUNT), (b"qty", KIND_AMOUNT)], 0b11)
 _define(&BOOK, [
-    (b"symbol", KIND_TEXT), (b"bids", KIND_LEVELS), (b"asks", KIND_LEVELS), (b"checksum", KIND_UINT),
+    (b"symbol", KIND_TEXT), (b"bids", KIND_LEVELS), (b"asks", KIND_LEVELS), (b"checksum", KIND_CHECKSUM),
     (b"timestamp", KIND_TIME),
 ], 0b1111)
 _define(&TICKER, [
     (b"symbol", KIND_TEXT), (b"bid", KIND_DECIMAL), (b"bid_qty", KIND_DECIMAL), (b"ask", KIND_DECIMAL),
     (b"ask_qty", KIND_DECIMAL), (b"last", KIND_DECIMAL), (b"volume", KIND_DECIMAL), (b"vwap", KIND_DECIMAL),
     (b"low", KIND_DECIMAL), (b"high", KIND_DECIMAL), (b"change", KIND_DECIMAL), (b"change_pct", KIND_DECIMAL),
-    (b"volume_usd", KIND_DECIMAL), (b"trades", KIND_UINT), (b"timestamp", KIND_TIME),
+    (b"volume_usd", KIND_DECIMAL), (b"trades", KIND_COUNT), (b"timestamp", KIND_TIME),
 ], 0b111111)
 _define(&TRADE, [
     (b"symbol", KIND_TEXT), (b"side", KIND_TEXT), (b"price", KIND_AMOUNT), (b"qty", KIND_AMOUNT),
-    (b"ord_type", KIND_TEXT), (b"trade_id", KIND_UINT), (b"timestamp", KIND_TIME),
+    (b"ord_type", KIND_TEXT), (b"trade_id", KIND_COUNT), (b"timestamp", KIND_TIME),
 ], 0b1101111)
 _define(&OHLC, [
     (b"symbol", KIND_TEXT), (b"open", KIND_DECIMAL), (b"high", KIND_DECIMAL), (b"low", KIND_DECIMAL),
-    (b"close", KIND_DECIMAL), (b"vwap", KIND_DECIMAL), (b"volume", KIND_DECIMAL), (b"trades", KIND_UINT),
-    (b"interval_begin", KIND_TIME), (b"interval", KIND_UINT), (b"timestamp", KIND_TIME),
+    (b"close", KIND_DECIMAL), (b"vwap", KIND_DECIMAL), (b"volume", KIND_DECIMAL), (b"trades", KIND_COUNT),
+    (b"interval_begin", KIND_TIME), (b"interval", KIND_COUNT), (b"timestamp", KIND_TIME),
 ], 0b1101011111)
 _define(&PAIR, [
     (b"symbol", KIND_TEXT), (b"base", KIND_TEXT), (b"quote", KIND_TEXT), (b"status", KIND_TEXT),
-    (b"qty_precision", KIND_UINT), (b"qty_increment", KIND_DECIMAL), (b"price_precision", KIND_UINT),
-    (b"cost_precision", KIND_UINT), (b"marginable", KIND_BOOL), (b"has_index", KIND_BOOL),
+    (b"qty_precision", KIND_COUNT), (b"qty_increment", KIND_DECIMAL), (b"price_precision", KIND_COUNT),
+    (b"cost_precision", KIND_COUNT), (b"marginable", KIND_BOOL), (b"has_index", KIND_BOOL),
     (b"cost_min", KIND_DECIMAL), (b"margin_initial", KIND_DECIMAL), (b"position_limit_long", KIND_DECIMAL),
     (b"position_limit_short", KIND_DECIMAL), (b"tick_size", KIND_DECIMAL), (b"price_increment", KIND_DECIMAL),
     (b"qty_min", KIND_DECIMAL),
 ], 0b1011111)
 _define(&ASSET, [
-    (b"id", KIND_TEXT), (b"status", KIND_TEXT), (b"precision", KIND_UINT), (b"precision_display", KIND_UINT),
+    (b"id", KIND_TEXT), (b"status", KIND_TEXT), (b"precision", KIND_COUNT), (b"precision_display", KIND_COUNT),
     (b"borrowable", KIND_BOOL), (b"collateral_value", KIND_DECIMAL), (b"margin_rate", KIND_DECIMAL),
     (b"class", KIND_TEXT), (b"multiplier", KIND_DECIMAL),
 ], 0b111)
@@ -275,6 +275,7 @@ cdef const char* _settle(
     if mantissa == 0:
         value.num = 0
         value.digits = <int>max(0, min(decimals, 18))
+        value.form = NUMBER_CUT if decimals > 18 else 0
         return p
     while zeros and (decimals < zeros or mantissa <= <kf_uint128>(INT64_MAX // 10)):
         # Zeros before the point must be taken, zeros behind it only keep the number of decimals.
@@ -289,6 +290,8 @@ cdef const char* _settle(
     if mantissa > <kf_uint128>INT64_MAX or decimals < 0:
         value.form = NUMBER_WIDE
         return p
+    if zeros:
+        value.form = NUMBER_CUT
     value.num = -<int64_t>mantissa if negative else <int64_t>mantissa
     value.digits = decimals
     return p
@@ -395,13 +398,14 @@ cdef class Scanner:
                 continue
             if p[0] != c'}':
                 return self._fail(p, b"a comma or the end of the object was expected")
-            if (named & table.required) != table.required:
+            if (record.seen & table.required) != table.required:
                 return self._fail(p, b"a required key is missing")
             return p + 1
 
     cdef const char* _key(self, const char* p, const Table* table, const Row** row) noexcept:
         """Read a key the careful way; *row is its row, NULL for a key that the table does not know."""
         cdef Value name
+        cdef Py_ssize_t kept = self._unescaped_size
         cdef int i
         p = _past_space(p)
         if p[0] != c'"':
@@ -417,6 +421,7 @@ cdef class Scanner:
             if table.rows[i].name_size == name.size and memcmp(table.rows[i].name, name.text, name.size) == 0:
                 row[0] = &table.rows[i]
                 break
+        self._unescaped_size = kept          # the name is not needed any more
         return _past_space(p + 1)
 
     cdef const char* _value(self, const char* p, const Row* row, Record* record) noexcept:
@@ -435,9 +440,16 @@ cdef class Scanner:
         elif kind == KIND_TEXT:
             p = self._text(p, value)
         elif kind == KIND_TIME:
-            p = self._time(p, value)
-        elif kind == KIND_UINT:
-            p = self._uint(p, value)
+            begin = p
+            p = self._time(begin, value)
+            if p is NULL:
+                p = self._escaped_time(begin, value)
+        elif kind == KIND_UINT or kind == KIND_COUNT or kind == KIND_CHECKSUM:
+            begin = p
+            p = self._uint(begin, value)
+            if p is not NULL and kind != KIND_UINT and <uint64_t>value.num > (
+                    <uint64_t>INT64_MAX if kind == KIND_COUNT else <uint64_t>0xFFFFFFFF):
+                return self._fail(begin, b"an integer is too large")
         elif kind == KIND_DECIMAL:
             p = self._decimal(p, value)
         elif kind == KIND_BOOL:
@@ -613,6 +625,10 @@ cdef class Scanner:
             mantissa = mantissa * 10 + digit
         if count == 0:
             return self._fail(p, b"a number was expected")
+        if (significant and significant + zeros > DIGITS_MAX) or decimals > DECIMALS_MAX:
+            return self._fail(begin, b"a number has too many digits")
+        if (p - 1)[0] == c'.' and (p[0] | 32) == c'e':      # SAFE: at least one digit lies before p
+            return self._fail(p, b"a digit was expected")
         if decimals:
             decimals -= 1
         if p[0] == c'e' or p[0] == c'E':
@@ -778,6 +794,23 @@ cdef class Scanner:
         value.num = us + nanos // 1000
         value.digits = nanos % 1000
         return p + 1
+
+    cdef const char* _escaped_time(self, const char* p, Value* value) noexcept:
+        """A time that was refused, once more without its escapes if it has any."""
+        cdef Py_ssize_t kept = self._unescaped_size
+        cdef Value text
+        cdef char* plain
+        cdef const char* end = self._text(p, &text)
+        if end is NULL or text.text == p + 1:
+            return NULL
+        # SAFE: _reserve_unescaped leaves 8 bytes beyond TEXT_MAX, of which _unescape takes at most 4 and the quotes 2.
+        plain = self._unescaped + kept
+        memmove(plain + 1, plain, text.size)
+        plain[0] = plain[text.size + 1] = c'"'
+        self._unescaped_size = kept
+        if self._time(plain, value) is NULL:
+            return self._fail(p, b"not a time")
+        return end
 
     cdef bint _date(self, const char* p, int64_t* us) noexcept:
         """Midnight of `2026-11-22` in microseconds, remembered because nearly all messages share their date."""

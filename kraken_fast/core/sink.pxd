@@ -1,8 +1,10 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from .defs cimport Status, FAILED
 
 
+@cython.auto_pickle(False)
 cdef class MessageSink:
     """Takes whole messages. The decoder is one; so is a test's echo."""
 
@@ -16,6 +18,7 @@ cdef class MessageSink:
     cdef Status on_batch_end(self) except FAILED
 
 
+@cython.auto_pickle(False)
 cdef class PySink(MessageSink):
     cdef object _on_text
     cdef object _on_binary

@@ -1,7 +1,11 @@
 from collections.abc import Callable
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class MessageSink: ...
 
+@disjoint_base
 class PySink(MessageSink):
     def __init__(
         self,

@@ -1,12 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=True, freethreading_compatible=False
 """The seam between the wire and whatever understands it."""
 
+cimport cython
 from libc.stdint cimport int64_t
 
 from .defs cimport FAILED, IGNORED, OK, REFUSED, Status
 from .utf8 cimport valid_utf8
 
 
+@cython.auto_pickle(False)
 cdef class MessageSink:
     """Takes whole messages and does nothing with them."""
 
@@ -21,6 +23,7 @@ cdef class MessageSink:
         return OK
 
 
+@cython.auto_pickle(False)
 cdef class PySink(MessageSink):
     """Hands messages to Python, as bytes: for tools and tests, where 100 ns a message do not matter.
 

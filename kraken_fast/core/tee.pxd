@@ -1,8 +1,10 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from .defs cimport Status, FAILED
 
 
+@cython.auto_pickle(False)
 cdef class Tee:
     """Gets a copy of every complete text message before anybody understands it."""
 

@@ -1,7 +1,8 @@
 """An exchange in a box: Kraken's side of the wire, for tests of this package and of your bot.
 
-`Exchange` serves it on sockets, `ExchangeCore` is the same without any I/O, `ReferenceBook` is the oracle.
-It is an independent second implementation and imports nothing of the compiled core: that is what makes it a judge.
+`Exchange` serves it on sockets, `ExchangeCore` is the same without any I/O, `ReferenceBook` is the oracle. It
+is an independent second implementation and imports nothing of the compiled core: that is what makes it a
+judge.
 
 | I want to...                                  | open            |
 |-----------------------------------------------|-----------------|

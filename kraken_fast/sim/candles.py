@@ -98,8 +98,9 @@ class CandleSeries:
 
 
 class RollingDay:
-    """The figures of the last 24 hours, to the minute: a trade drops out at the full minute a day after its own.
+    """The figures of the last 24 hours, to the minute.
 
+    A trade drops out at the full minute a day after its own.
     Sums are kept, so a trade costs O(1); highest and lowest are found anew when a minute has dropped out.
     """
 
@@ -146,7 +147,7 @@ class RollingDay:
 
     @property
     def reference(self) -> Decimal:
-        """The price that `change` is counted from: the last one before the 24 hours, or the first one ever."""
+        """The price that `change` counts from: the last one before the 24 hours, or the first ever."""
         if self._before is not None:
             return self._before
         return self._past[0].open if self._past else ZERO

@@ -7,16 +7,16 @@
     for segment in line.poll(): ...     # bytes for that client
     core.deadline_ns                    # nothing happens by itself before this time
 
-Everything that happens is decided by the seed, the times the clock gave, and the bytes that came in: the same three
-give the same bytes out. Each market, line and the faults have their own generator, derived from the seed and
-their name, so that one more client does not change what the market does.
+Everything that happens is decided by the seed, the times the clock gave, and the bytes that came in: the same
+three give the same bytes out. Each market, line and the faults have their own generator, derived from the
+seed and their name, so that one more client does not change what the market does.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 from ..errors import ConfigError
@@ -129,6 +129,11 @@ class ExchangeCore:
         return {symbol: pair for symbol, pair in self.listing.pairs.items() if pair.status != "delisted"}
 
     @property
+    def opened(self) -> Collection[str]:
+        """The symbols whose market has been opened."""
+        return self._feeds.keys()
+
+    @property
     def deadline_ns(self) -> int | None:
         """The time before which nothing happens by itself, or None if never anything does."""
         times = [feed.market.next_step_ns for feed in self._feeds.values()]
@@ -179,7 +184,7 @@ class ExchangeCore:
         return line
 
     def disconnect(self, line: Line) -> None:
-        """A connection is gone, whoever ended it."""
+        """Forget a connection that is gone, whoever ended it."""
         line.lost()
         self.lines.pop(line.number, None)
 
@@ -187,13 +192,17 @@ class ExchangeCore:
         """Answer one REST request; `path` is such as /0/public/Time, `query` comes undecoded."""
         return self._rest.handle(method, path, query, body)
 
-    def advance(self) -> None:
-        """Let happen what is due by now. Afterwards poll the lines."""
+    def advance(self, steps_max: int = 10_000) -> None:
+        """Let happen what is due by now. Afterwards poll the lines.
+
+        Args:
+            steps_max: of each market in this call; see `Market.advance` for what becomes of the rest.
+        """
         if self.faults.armed:
             self._strike()
         now_ns = self.now_ns()
         for feed in list(self._feeds.values()):
-            feed.market.advance(now_ns)
+            feed.market.advance(now_ns, steps_max)
 
     def set_system_status(self, status: SystemStatus) -> None:
         """Change the state of the engine and tell every session.

@@ -1,13 +1,15 @@
 """The matching engine: one pair's limit order book with price-time priority.
 
-Theory of operation. A side is a `SortedDict` of price to `Level`; a level keeps its orders in the order of arrival
-(a dict remembers it), and its total. Every public method is one *event* of the exchange. An event is a list of
-*steps*, each of which changes exactly one price level; a listener hears of each step while the book is in the
-state right after it, because the book feed has to name the level that comes into scope at that very moment.
+Theory of operation. A side is a `SortedDict` of price to `Level`; a level keeps its orders in the order of
+arrival (a dict remembers it), and its total. Every public method is one *event* of the exchange. An event is
+a list of *steps*, each of which changes exactly one price level; a listener hears of each step while the book
+is in the state right after it, because the book feed has to name the level that comes into scope at that very
+moment.
 
-Invariants (`_check` states them all): a level holds at least one order and its total is their sum; no bid reaches
-an ask; every resting order is found by its id; prices and quantities carry exactly the pair's decimals.
-Within one event the removals of a side come before its insertions: the scope rules of the feed rely on it.
+Invariants (`_check` states them all): a level holds at least one order and its total is their sum; no bid
+reaches an ask; every resting order is found by its id; prices and quantities carry exactly the pair's
+decimals. Within one event the removals of a side come before its insertions: the scope rules of the feed rely
+on it.
 
 What it does not do: accounts, fees, triggers. Those belong to whoever sends it orders.
 """
@@ -22,7 +24,7 @@ from typing import Literal, NamedTuple, Protocol
 from sortedcontainers import SortedDict
 
 from .instruments import Pair
-from .reference import token
+from .reference import CHECKSUM_LEVELS, token
 
 Side = Literal["buy", "sell"]
 StepKind = Literal["new", "changed", "gone"]
@@ -98,11 +100,12 @@ class StepListener(Protocol):
 class BookSide:
     """One side of the book, addressed by price or by rank (0 is the best)."""
 
-    __slots__ = ("levels", "side")
+    __slots__ = ("_checksum_text", "levels", "side")
 
     def __init__(self, side: Side) -> None:
         self.side = side
         self.levels: SortedDict[Decimal, Level] = SortedDict()
+        self._checksum_text: str | None = None
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -115,6 +118,26 @@ class BookSide:
         """Give the level that has `rank` better ones."""
         level: Level = self.levels.peekitem(rank if self.side == "sell" else -1 - rank)[1]
         return level
+
+    def best(self, count: int) -> list[Level]:
+        """Give the best levels, at most `count` of them."""
+        levels, size = self.levels, len(self.levels)
+        if self.side == "sell":
+            prices = levels.islice(0, min(count, size))
+        else:
+            prices = levels.islice(max(0, size - count), size, reverse=True)
+        return [levels[price] for price in prices]
+
+    def checksum_text(self) -> str:
+        """Give this side's part of the checksum text; it is kept until one of its levels changes."""
+        if self._checksum_text is None:
+            self._checksum_text = "".join([level.tokens for level in self.best(CHECKSUM_LEVELS)])
+        return self._checksum_text
+
+    def changed(self, rank: int) -> None:
+        """Take note that the level of this rank has changed."""
+        if rank < CHECKSUM_LEVELS:
+            self._checksum_text = None
 
     def rank(self, price: Decimal) -> int:
         """Count the levels better than `price`."""
@@ -208,7 +231,7 @@ class MatchingEngine:
             level.orders[order_id] = order
         level.add(qty - order.qty)
         order.qty = qty
-        self._listener.on_step(Step(side, "changed", level, side.rank(level.price)))
+        self._tell(side, "changed", level)
 
     def move(self, order_id: int, price: Decimal, qty: Decimal) -> list[Fill]:
         """Cancel an order and enter it anew elsewhere, as one event.
@@ -235,6 +258,7 @@ class MatchingEngine:
         self.orders.clear()
         for book_side in (self.bids, self.asks):
             book_side.levels.clear()
+            book_side.changed(0)
         for order in orders:
             away = ROUND_FLOOR if order.side == "buy" else ROUND_CEILING
             order.price = order.price.quantize(pair.price_increment, rounding=away)
@@ -261,15 +285,20 @@ class MatchingEngine:
     def _reduce(self, side: BookSide, level: Level, qty: Decimal) -> None:
         level.add(-qty)
         if level.orders:
-            self._listener.on_step(Step(side, "changed", level, side.rank(level.price)))
+            self._tell(side, "changed", level)
         else:
             del side.levels[level.price]
-            self._listener.on_step(Step(side, "gone", level, side.rank(level.price)))
+            self._tell(side, "gone", level)
 
     def _rest(self, order: Order) -> None:
         kind: StepKind = "changed" if order.price in self.side(order.side).levels else "new"
         side, level = self._enqueue(order)
-        self._listener.on_step(Step(side, kind, level, side.rank(order.price)))
+        self._tell(side, kind, level)
+
+    def _tell(self, side: BookSide, kind: StepKind, level: Level) -> None:
+        rank = side.rank(level.price)
+        side.changed(rank)
+        self._listener.on_step(Step(side, kind, level, rank))
 
     def _enqueue(self, order: Order) -> tuple[BookSide, Level]:
         side = self.side(order.side)

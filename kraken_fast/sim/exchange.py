@@ -28,8 +28,8 @@ class Exchange:
             assert my_book == ex.book("BTC/USD").top(10)
 
     Args:
-        symbols: what it lists, such as BTC/USD; None for a handful, "all" for the 683 recorded pairs, whose markets
-            then open when first asked for.
+        symbols: what it lists, such as BTC/USD; None for a handful, "all" for the 683 recorded pairs, whose
+            markets then open when first asked for.
         seed: of everything that happens by chance.
         rate: actions of the crowd per second and symbol; 0 leaves stepping to you (`advance`).
         tls: serve wss and https on localhost with a certificate authority of its own (`ca_file`).
@@ -38,8 +38,10 @@ class Exchange:
         rest_port: 0 for any free one.
         levels: price levels of each side that the crowd keeps up.
         snapshot_delay_ms: from acknowledgement to snapshot; some 100 ms were seen on the real exchange.
-        limit_connections: refuse an address after 150 connections in ten minutes; None means unless on loopback.
-        now_ns: the wall clock, nanoseconds since the epoch.
+        limit_connections: refuse an address after 150 connections in ten minutes; None means only off
+            loopback.
+        now_ns: the clock, nanoseconds since the epoch; it must not go back. By default the wall clock as it
+            was at the start, continued by the monotonic one.
 
     Raises:
         UnknownSymbolError: a symbol was not recorded.
@@ -59,13 +61,13 @@ class Exchange:
         levels: int = 250,
         snapshot_delay_ms: int = 0,
         limit_connections: bool | None = None,
-        now_ns: Callable[[], int] = time.time_ns,
+        now_ns: Callable[[], int] | None = None,
     ) -> None:
         loopback = host in ("localhost", "::1") or host.startswith("127.")
         self.core = ExchangeCore(
             symbols,
             seed=seed,
-            now_ns=now_ns,
+            now_ns=_steady_clock() if now_ns is None else now_ns,
             rate=rate,
             levels=levels,
             snapshot_delay_ms=snapshot_delay_ms,
@@ -210,6 +212,12 @@ class Exchange:
         self._folder = tempfile.TemporaryDirectory(prefix="kraken-fast-sim-")
         self.ca_file = str(authority.write(Path(self._folder.name)))
         return authority.context(self.core.faults)
+
+
+def _steady_clock() -> Callable[[], int]:
+    """Make a wall clock that nobody can set back: a line's bytes wait for their time."""
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: time.monotonic_ns() + offset_ns
 
 
 async def serve(exchange: Exchange, announce: Callable[[dict[str, str]], None]) -> None:

@@ -1,8 +1,8 @@
 """The faults that the exchange can be told to have.
 
-A fault is a *rule*: its kind, what it matches, how often it fires. The parts of the exchange ask for a rule at the
-place where it would bite; asking and finding is firing, and is counted, so that a test can prove that what it
-survived did happen.
+A fault is a *rule*: its kind, what it matches, how often it fires. The parts of the exchange ask for a rule
+at the place where it would bite; asking and finding is firing, and is counted, so that a test can prove that
+what it survived did happen.
 
     fault = ex.faults.inject("bad_checksum", symbol="BTC/USD", count=1)
     ...
@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import ConfigError
 
@@ -140,6 +140,7 @@ class Fault:
         self,
         owner: Faults,
         kind: str,
+        *,
         params: Mapping[str, Any],
         where: Mapping[str, object],
         left: int | None,
@@ -219,7 +220,7 @@ class Faults:
         self,
         kind: str,
         *,
-        count: int | None | str = "default",
+        count: int | Literal["default"] | None = "default",
         probability: float = 1.0,
         after: int = 0,
         session: object = None,
@@ -248,11 +249,9 @@ class Faults:
         spec = KINDS.get(kind)
         if spec is None:
             raise ConfigError("kind", kind, f"one of {', '.join(KINDS)}")
-        for name in params:
+        for name, value in params.items():
             if name not in spec.params:
-                raise ConfigError(
-                    name, params[name], f"a parameter of {kind}: {', '.join(spec.params) or 'none'}"
-                )
+                raise ConfigError(name, value, f"a parameter of {kind}: {', '.join(spec.params) or 'none'}")
         conditions = {
             "session": getattr(session, "number", session),
             "channel": channel,
@@ -261,8 +260,15 @@ class Faults:
         }
         where = {name: wanted for name, wanted in conditions.items() if wanted is not None}
         left = spec.count if count == "default" else count
-        assert left is None or isinstance(left, int)
-        fault = Fault(self, kind, {**spec.params, **params}, where, left, after, probability)
+        fault = Fault(
+            self,
+            kind,
+            params={**spec.params, **params},
+            where=where,
+            left=left,
+            after=after,
+            probability=probability,
+        )
         self._rules.setdefault(kind, []).append(fault)
         self.armed = True
         self.on_change()

@@ -1,7 +1,7 @@
 """What one market tells its subscribers: book, ticker, trade and ohlc.
 
-A message is written only if somebody gets it, and once for all who get the same. The order within an event is book,
-trade, ticker, ohlc; Kraken promises none.
+A message is written only if somebody gets it, and once for all who get the same. The order within an event is
+book, trade, ticker, ohlc; Kraken promises none.
 """
 
 from __future__ import annotations

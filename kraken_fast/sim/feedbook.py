@@ -1,34 +1,32 @@
 """One depth of one book, told the way Kraken tells it.
 
-A subscriber of depth N sees the N best levels of each side: they are *in scope*. One event of the engine becomes at
-most one message, written as the event's steps:
+A subscriber of depth N sees the N best levels of each side: they are *in scope*. One event of the engine
+becomes at most one message, written as the event's steps:
 
 * a level in scope that is new or has another quantity: its row;
-* a level in scope that goes: its row with quantity 0, and at once the row of the level that thereby comes into
-  scope, even if a later row of the same message pushes it out again, even if the subscriber may still hold it;
+* a level in scope that goes: its row with quantity 0, and at once the row of the level that thereby comes
+  into scope, even if a later row of the same message pushes it out again, even if the subscriber may still
+  hold it;
 * a level that is pushed out of scope: nothing, the subscriber truncates by himself.
 
-So the rows are not sorted, and a message may name one price twice. Measured on 539 recorded updates; the shapes
-are counted in the tests.
+So the rows are not sorted, and a message may name one price twice. Measured on 539 recorded updates; the
+shapes are counted in the tests.
 """
 
 from __future__ import annotations
 
 import zlib
-from itertools import islice
 
 from .engine import BookSide, MatchingEngine, Step
-from .reference import CHECKSUM_LEVELS
 from .texts import padded, rfc3339
 
 DEPTHS = (10, 25, 100, 500, 1000)
-"""The depths that can be subscribed. Source: https://docs.kraken.com/api/docs/websocket-v2/book, read 2026-11."""
+"""The depths on offer. Source: https://docs.kraken.com/api/docs/websocket-v2/book, read 2026-11."""
 
 
 def book_checksum(engine: MatchingEngine) -> int:
     """Compute the checksum of an engine's book."""
-    best = [*islice(engine.asks, CHECKSUM_LEVELS), *islice(engine.bids, CHECKSUM_LEVELS)]
-    return zlib.crc32("".join([level.tokens for level in best]).encode("ascii"))
+    return zlib.crc32((engine.asks.checksum_text() + engine.bids.checksum_text()).encode("ascii"))
 
 
 class FeedBook:
@@ -83,7 +81,7 @@ class FeedBook:
         return self._message("snapshot", bids, asks, checksum, self.changed_ns)
 
     def _rows(self, side: BookSide) -> str:
-        return ",".join([level.row for level in islice(side, self.depth)])
+        return ",".join([level.row for level in side.best(self.depth)])
 
     def _message(self, kind: str, bids: str, asks: str, checksum: int, time_ns: int) -> str:
         return (

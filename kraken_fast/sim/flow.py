@@ -1,11 +1,11 @@
 """A seeded crowd: the orders that keep a market moving.
 
-Each step is one action of somebody: a limit order arrives, is cancelled, is amended, moves; or somebody crosses the
-spread. Actions cluster near the best price as on the recorded book, with a long tail into the depth. A slowly
-changing mood makes buyers or sellers the more eager, so the price drifts.
+Each step is one action of somebody: a limit order arrives, is cancelled, is amended, moves; or somebody
+crosses the spread. Actions cluster near the best price as on the recorded book, with a long tail into the
+depth. A slowly changing mood makes buyers or sellers the more eager, so the price drifts.
 
-Only additions, comparisons and divisions of the generator's numbers are used, no logarithm and no power: those
-differ between C libraries, and the same seed has to give the same market everywhere.
+Only additions, comparisons and divisions of the generator's numbers are used, no logarithm and no power:
+those differ between C libraries, and the same seed has to give the same market everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .engine import BookSide, Fill, MatchingEngine, Order, Side
 from .instruments import start_price
 
 LEVELS_MIN = 3
-"""Nobody takes or cancels from a side with no more levels than this: the crowd never empties its own market."""
+"""Nobody takes from a side with no more levels than this: the crowd never empties its own market."""
 
 _GAP_TICKS = 5
 """Mean distance of neighbouring levels when the market opens, in ticks."""
@@ -25,9 +25,12 @@ _GAP_TICKS = 5
 _RANK_SCALE = 4.0
 """Median rank at which somebody acts; one action in four falls beyond rank 12."""
 
-# Shares of the actions. Tuned so that depth 10 shows 55 to 60 % single-level messages and some 1.5 levels on average.
+# Share of cancellations at the far end: else what the price has left behind would stay for ever.
+_TAIL_SHARE = 0.05
+
+# Tuned so that depth 10 shows 55 to 60 % single-level messages and some 1.5 levels a message, as recorded.
 _ACTIONS = ("add", "cancel", "amend", "move", "replace", "cross")
-_SHARES = (30, 40, 8, 10, 4, 6)
+_SHARES = (26, 46, 4, 11, 4, 6)
 
 
 class Flow:
@@ -75,8 +78,9 @@ class Flow:
         if action == "cross":
             return self._cross() if may_trade else None
         if action == "add" or len(side) <= LEVELS_MIN:
-            if may_add:
-                self._engine.submit(side.side, self.qty(), self._passive_price(side))
+            price = self._passive_price(side)
+            if may_add and price is not None:
+                self._engine.submit(side.side, self.qty(), price)
             return None
         self._disturb(side, action)
         return None
@@ -84,13 +88,15 @@ class Flow:
     def _disturb(self, side: BookSide, action: str) -> None:
         order = self._order_near_top(side)
         if action == "cancel":
+            if self._rng.random() < _TAIL_SHARE:
+                order = next(iter(side.at(len(side) - 1).orders.values()))
             self._engine.cancel(order.order_id)
         elif action == "amend":
             self._engine.amend(order.order_id, self.qty())
         elif action == "replace":
             self._engine.move(order.order_id, order.price, self.qty())
-        else:
-            self._engine.move(order.order_id, self._passive_price(side), order.qty)
+        elif (price := self._passive_price(side)) is not None:
+            self._engine.move(order.order_id, price, order.qty)
 
     def _cross(self) -> tuple[Side, str, list[Fill]] | None:
         """Take from the other side: a market order, or a limit order whose rest stays at its limit."""
@@ -117,15 +123,19 @@ class Flow:
                 self._engine.submit(side.side, self.qty(), self._engine.pair.price(price))
                 price += away * self._rng.randint(1, 2 * _GAP_TICKS - 1)
 
-    def _passive_price(self, side: BookSide) -> Decimal:
-        """Choose a price that does not cross: mostly among the best levels, now and then inside the spread."""
+    def _passive_price(self, side: BookSide) -> Decimal | None:
+        """Choose a price that does not cross: mostly near the best, now and then inside the spread.
+
+        None when there is none: nobody bids below one tick.
+        """
         pair = self._engine.pair
         tick = pair.price_increment
         away = tick if side.side == "sell" else -tick
         opposite = self._engine.opposite(side.side)
         nearest = opposite.at(0).price + away if len(opposite) else None
         if not len(side):
-            return nearest if nearest is not None else pair.price(start_price(pair))
+            price = pair.price(start_price(pair)) if nearest is None else nearest
+            return price if price > 0 else None
         best = side.at(0).price
         if nearest is not None and nearest != best and self._rng.random() < 0.15:
             return nearest + away * self._rng.randrange(int(abs(best - nearest) / tick))

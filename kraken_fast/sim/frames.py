@@ -1,8 +1,8 @@
 """WebSocket framing, server side, without I/O (RFC 6455).
 
-Our own rather than a library's, for three reasons: faults need every byte (reserved bits, wrong lengths, masked server
-frames, frames cut anywhere), the same code has to run in virtual time where there is no socket, and it is short.
-Extensions are never negotiated.
+Our own rather than a library's, for three reasons: faults need every byte (reserved bits, wrong lengths,
+masked server frames, frames cut anywhere), the same code has to run in virtual time where there is no socket,
+and it is short. Extensions are never negotiated.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The pairs and assets that the exchange lists: recorded ones, in today's wire form, with their REST names.
 
-The recording is of 2024; `class` and `ws_display_price_precision`, which the channel has gained since, are added.
-Kraken's REST API calls most things as the WebSocket does, and 21 assets and some 40 pairs otherwise: those are
-tables, because no rule gives them (a leading X or Z may belong to the name: XTZ, ZRX).
+The recording is of 2024; `class` and `ws_display_price_precision`, which the channel has gained since, are
+added. Kraken's REST API calls most things as the WebSocket does, and 21 assets and some 40 pairs otherwise:
+those are tables, because no rule gives them (a leading X or Z may belong to the name: XTZ, ZRX).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One pair as the `instrument` channel lists it. `price_increment` is always 10 ** -price_precision here."""
+    """One pair as the `instrument` channel lists it; increments are one unit of their precision."""
 
     symbol: str
     base: str
@@ -186,11 +186,13 @@ class Pair:
             )
         tick = shortest(self.price_increment)
         return (
-            f'{{"symbol":"{self.symbol}","base":"{self.base}","quote":"{self.quote}","status":"{self.status}",'
+            f'{{"symbol":"{self.symbol}","base":"{self.base}","quote":"{self.quote}",'
+            f'"status":"{self.status}",'
             f'"qty_precision":{self.qty_precision},"qty_increment":{shortest(self.qty_increment)},'
             f'"price_precision":{self.price_precision},"cost_precision":{self.cost_precision},'
             f'"marginable":{_bool(self.marginable)},"has_index":{_bool(self.has_index)},'
-            f'"ws_display_price_precision":{self.price_precision},"cost_min":{shortest(self.cost_min)},{margin}'
+            f'"ws_display_price_precision":{self.price_precision},'
+            f'"cost_min":{shortest(self.cost_min)},{margin}'
             f'"tick_size":{tick},"price_increment":{tick},"qty_min":{shortest(self.qty_min)}}}'
         )
 
@@ -252,8 +254,8 @@ def unknown_symbol(symbol: str, known: Iterable[str]) -> UnknownSymbolError:
 def start_price(pair: Pair) -> int:
     """Guess a price for a pair of which none was recorded, in ticks.
 
-    Kraken sets `qty_min` and `cost_min` to about 6.50 and 0.50 of the same money, so thirteen times their quotient
-    is near the real price. Bounded below so that a book has room under its best bid.
+    Kraken sets `qty_min` and `cost_min` to about 6.50 and 0.50 of the same money, so thirteen times their
+    quotient is near the real price. Bounded below so that a book has room under its best bid.
     """
     return max(1_000, int(pair.cost_min * 13 / pair.qty_min / pair.price_increment))
 

@@ -1,9 +1,10 @@
 """One TCP connection of a WebSocket client, as bytes: upgrade, frames, session, and the faults of all three.
 
 Theory of operation. A line is in one of four states. UPGRADE collects the HTTP request; OPEN reads frames and
-hands texts to the session; CLOSED has an `ending` and gives out what is left; DEAD says nothing any more but keeps
-its socket (hanging, half open). Bytes come in by `receive`; `poll` gives the bytes that may leave now. Whoever owns
-the socket writes them, and ends the connection the way `ending` says once `poll` has nothing left.
+hands texts to the session; CLOSED has an `ending` and gives out what is left; DEAD says nothing any more but
+keeps its socket (hanging, half open). Bytes come in by `receive`; `poll` gives the bytes that may leave now.
+Whoever owns the socket writes them, and ends the connection the way `ending` says once `poll` has nothing
+left.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Line:
             self._end("fin")
 
     def lost(self) -> None:
-        """The client is gone."""
+        """Take note that the client is gone."""
         self.session.leave()
         self.state = State.CLOSED
         self._wire.clear()
@@ -171,18 +172,19 @@ class Line:
                 self._answer(431, "Request Header Fields Too Large")
             return
         head, _, rest = bytes(self._head).partition(b"\r\n\r\n")
-        request_line, *lines = head.decode("latin-1").split("\r\n")
-        headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
+        path, headers = _read_request(head)
         if fault := self._core.faults.fire("upgrade_status", session=self.number):
             self._answer(fault["status"], "Refused", fault["body"], fault["headers"])
         elif self._refused:
             self._answer(429, "Too Many Requests", "error code: 1015", {"Retry-After": "600"})
-        elif request_line.split(" ")[1:2] != [PATH] and not request_line.split(" ")[1].startswith(PATH + "?"):
-            self._answer(404, "Not Found")
-        elif headers.get("upgrade", "").lower() != "websocket" or "sec-websocket-key" not in headers:
+        elif (
+            path is None
+            or headers.get("upgrade", "").lower() != "websocket"
+            or "sec-websocket-key" not in headers
+        ):
             self._answer(400, "Bad Request")
+        elif path != PATH:
+            self._answer(404, "Not Found")
         else:
             self._agree(headers["sec-websocket-key"])
             if rest:
@@ -291,3 +293,15 @@ class Line:
                     self._kill(ending)
                     return [kept] if kept else []
         return segments
+
+
+def _read_request(head: bytes) -> tuple[str | None, dict[str, str]]:
+    """Give the path of an HTTP GET, without its query, and its headers; None when it is none."""
+    request_line, *lines = head.decode("latin-1").split("\r\n")
+    fields = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in fields}
+    method, _, rest = request_line.partition(" ")
+    target, _, version = rest.partition(" ")
+    if method != "GET" or not version.startswith("HTTP/1."):
+        return None, headers
+    return target.partition("?")[0], headers

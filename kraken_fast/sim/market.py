@@ -1,7 +1,7 @@
 """One pair's market: the engine, the crowd that trades in it, and everything that follows from its trades.
 
-Every action here is one event of the exchange with one time stamp. Stamps of a market rise strictly by at least a
-microsecond, as they do in every recorded book.
+Every action here is one event of the exchange with one time stamp. Stamps of a market rise strictly by at
+least a microsecond, as they do in every recorded book.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from .candles import INTERVALS, CandleSeries, RollingDay, Trade
 from .engine import Fill, MatchingEngine, Side, Step
+from .engine import Level as EngineLevel
 from .feedbook import book_checksum
 from .flow import Flow
 from .instruments import Pair
@@ -25,6 +26,8 @@ TRADES_MAX = 10_000
 
 QUOTES_MAX = 200
 """Changes of the best prices kept for REST's Spread."""
+
+_LAG_MAX_NS = NS_PER_S
 
 _PAST_TRADES = 60
 _PAST_SPAN_S = 900
@@ -86,7 +89,10 @@ class MarketListener(Protocol):
         """Take note of one step."""
 
     def on_event(self, trades: list[Trade], *, quote_changed: bool) -> None:
-        """The event is over; these trades were made."""
+        """Take note that the event is over and made these trades."""
+
+
+_NOTHING = EngineLevel(Decimal(0))
 
 
 class _Deaf:
@@ -157,20 +163,20 @@ class Market:
         taken = self._flow.step(may_add=self.may_add, may_trade=self.may_trade)
         return self._end(taken[0], taken[1], taken[2]) if taken else self._end()
 
-    def advance(self, now_ns: int, steps_max: int = 10_000) -> None:
+    def advance(self, now_ns: int, steps_max: int) -> None:
         """Let the crowd act as often as its rate demands until `now_ns`, at most `steps_max` times.
 
-        What a long pause leaves undone is not caught up, so that a process that slept does not flood its clients.
+        A market that is then still more than a second behind lets the rest be: a process that slept does not
+        flood its clients, and one that cannot keep the rate up does not fall ever further behind.
         """
-        steps = 0
-        while self.next_step_ns is not None and self.next_step_ns <= now_ns:
-            if steps == steps_max:
-                self.next_step_ns = self._schedule(now_ns)
+        for _ in range(steps_max):
+            if self.next_step_ns is None or self.next_step_ns > now_ns:
                 return
             if self.may_add or self.may_trade:
                 self.step(self.next_step_ns)
             self.next_step_ns = self._schedule(self.next_step_ns)
-            steps += 1
+        if self.next_step_ns is not None and now_ns - self.next_step_ns > _LAG_MAX_NS:
+            self.next_step_ns = self._schedule(now_ns)
 
     def submit(
         self, side: Side, qty: Decimal, price: Decimal | None = None, now_ns: int | None = None
@@ -211,11 +217,10 @@ class Market:
 
     def quote(self) -> Quote:
         """Give best price and quantity of both sides."""
-        zero = Decimal(0)
         bids, asks = self.engine.bids, self.engine.asks
-        bid = (bids.at(0).price, bids.at(0).qty) if len(bids) else (zero, zero)
-        ask = (asks.at(0).price, asks.at(0).qty) if len(asks) else (zero, zero)
-        return Quote(*bid, *ask)
+        bid = bids.at(0) if len(bids) else _NOTHING
+        ask = asks.at(0) if len(asks) else _NOTHING
+        return Quote(bid.price, bid.qty, ask.price, ask.qty)
 
     def truth(self) -> BookTruth:
         """Give the whole book."""
@@ -250,7 +255,12 @@ class Market:
     def _end(
         self, side: Side = "buy", ord_type: str = "limit", fills: list[Fill] | None = None
     ) -> list[Trade]:
-        trades = [self._trade(self.changed_ns, side, fill.price, fill.qty, ord_type) for fill in fills or ()]
+        # Fills of one taker share their microsecond and differ by nanoseconds: REST can page between them.
+        first_ns = self.changed_ns - self.changed_ns % NS_PER_US
+        trades = [
+            self._trade(first_ns + at, side, fill.price, fill.qty, ord_type)
+            for at, fill in enumerate(fills or ())
+        ]
         quote = self.quote()
         if (quote.bid, quote.ask) != (self._quote.bid, self._quote.ask):
             self.quotes.append((self.changed_ns, quote))

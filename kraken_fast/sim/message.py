@@ -14,7 +14,7 @@ HEARTBEAT_TEXT = '{"channel":"heartbeat"}'
 
 
 class Message:
-    """A text and what faults and tests ask about it. Shared by all its receivers, so it is framed only once."""
+    """A text, and what faults ask about it. All its receivers share it, so it is framed only once."""
 
     __slots__ = ("_frame", "channel", "kind", "symbol", "text")
 
@@ -58,7 +58,8 @@ def ticker_text(kind: str, ticker: TickerTruth, pair: Pair) -> str:
 def trade_text(kind: str, trades: Iterable[Trade], pair: Pair) -> str:
     """Write a `trade` message."""
     rows = ",".join(
-        f'{{"symbol":"{pair.symbol}","side":"{trade.side}","price":{padded(trade.price, pair.price_precision)},'
+        f'{{"symbol":"{pair.symbol}","side":"{trade.side}",'
+        f'"price":{padded(trade.price, pair.price_precision)},'
         f'"qty":{padded(trade.qty, pair.qty_precision)},"ord_type":"{trade.ord_type}",'
         f'"trade_id":{trade.trade_id},"timestamp":"{rfc3339(trade.time_ns)}"}}'
         for trade in trades
@@ -67,7 +68,7 @@ def trade_text(kind: str, trades: Iterable[Trade], pair: Pair) -> str:
 
 
 def ohlc_text(kind: str, candles: Iterable[Candle], series: CandleSeries, pair: Pair, now_ns: int) -> str:
-    """Write an `ohlc` message. The row's own `timestamp` is the end of the interval, against the documentation."""
+    """Write an `ohlc` message. A row's own `timestamp` is the end of its interval, whatever the docs say."""
     price, qty = pair.price_precision, pair.qty_precision
     rows = ",".join(
         f'{{"symbol":"{pair.symbol}","open":{padded(candle.open, price)},"high":{padded(candle.high, price)},'

@@ -1,8 +1,8 @@
 """The level-2 book and its checksum, slow and obvious: the oracle of property tests.
 
-Every number stays a `Decimal` made from the text of the wire, so its trailing zeros survive; `SortedDict` keeps
-the prices, `zlib` computes the CRC. Nothing is cached and nothing is clever. What this class says about a book
-is right by inspection; whatever is fast is compared with it.
+Every number stays a `Decimal` made from the text of the wire, so its trailing zeros survive; `SortedDict`
+keeps the prices, `zlib` computes the CRC. Nothing is cached and nothing is clever. What this class says about
+a book is right by inspection; whatever is fast is compared with it.
 
 Source: https://docs.kraken.com/api/docs/guides/spot-ws-book-v2, read 2026-11.
 """

@@ -1,7 +1,7 @@
 """What a client may ask over the WebSocket, and the exact words in which it is refused.
 
-Texts and forms: observed 2024 to 2026 unless marked *inferred*, where nothing was recorded and the nearest recorded
-text is used. Keys of answers stand in alphabetical order, as on the wire.
+Texts and forms: observed 2024 to 2026 unless marked *inferred*, where nothing was recorded and the nearest
+recorded text is used. Keys of answers stand in alphabetical order, as on the wire.
 """
 
 from __future__ import annotations

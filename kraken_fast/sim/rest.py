@@ -1,8 +1,8 @@
 """The public REST API without I/O: a request in, a response out.
 
-Kraken answers refusals with status 200 and an error list. Answers are keyed by the pair's id whatever name was asked
-for; prices come with more decimals than the pair has, Depth quantities with three, Ticker sizes in whole lots.
-Those oddities are the real exchange's and are kept.
+Kraken answers refusals with status 200 and an error list. Answers are keyed by the pair's id whatever name
+was asked for; prices come with more decimals than the pair has, Depth quantities with three, Ticker sizes in
+whole lots. Those oddities are the real exchange's and are kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRADES_PER_CALL_MAX = 1000
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-# Thresholds of 30-day volume and percent, the first three of the published schedule; JSON numbers on the wire.
+# Thresholds of 30-day volume and percent, the first three of the schedule; JSON numbers on the wire.
 _FEES = ((0, 0.4), (10_000, 0.35), (50_000, 0.24))
 _FEES_MAKER = ((0, 0.25), (10_000, 0.2), (50_000, 0.14))
 
@@ -137,34 +137,41 @@ class RestApi:
             raise RestError("EGeneral:Invalid arguments")
         modern = _modern(params)
         result = {}
-        for pair in self._pairs(params) or self._core.listing.pairs.values():
+        listed = self._core.listing.pairs.values()
+        for key, pair in self._pairs(params) or [(_key(pair, modern), pair) for pair in listed]:
             row = _pair(pair, modern)
             keys = _INFO_KEYS[info]
             if keys is not None:
                 # With `info=margin` the second key has another name than in the whole row.
                 row["margin_level"] = row["margin_stop"]
                 row = {key: row[key] for key in keys}
-            result[_key(pair, modern)] = row
+            result[key] = row
         return result
 
     def _ticker(self, params: Mapping[str, str]) -> Any:
         if _tokenized(params):
             return {}
         modern = _modern(params)
-        pairs = self._pairs(params) or list(self._core.tradable.values())
-        return {_key(pair, modern): _ticker(self._core.market(pair.symbol)) for pair in pairs}
+        tradable = self._core.tradable.values()
+        pairs = self._pairs(params) or [(_key(pair, modern), pair) for pair in tradable]
+        # Unless named, a market that nobody has opened stays closed and shows zeros, as one without a book.
+        opened = self._core.opened if "pair" not in params else self._core.listing.pairs
+        return {
+            key: _ticker(self._core.market(pair.symbol)) if pair.symbol in opened else _no_ticker(pair)
+            for key, pair in pairs
+        }
 
     def _depth(self, params: Mapping[str, str]) -> Any:
-        pair = self._pair(params)
+        key, pair = self._pair(params)
         count = _integer(params, "count", 100)
         if not 1 <= count <= DEPTH_MAX:
             raise RestError("EGeneral:Invalid arguments")
         market = self._core.market(pair.symbol)
         sides = (("asks", market.engine.asks), ("bids", market.engine.bids))
-        return {_key(pair, _modern(params)): {name: _levels(side, count, market) for name, side in sides}}
+        return {key: {name: _levels(side, count, market) for name, side in sides}}
 
     def _ohlc(self, params: Mapping[str, str]) -> Any:
-        pair = self._pair(params)
+        key, pair = self._pair(params)
         interval = _integer(params, "interval", 1)
         if interval not in INTERVALS:
             raise RestError("EGeneral:Invalid arguments")
@@ -173,10 +180,10 @@ class RestApi:
         candles = list(_gapless(market.candles[interval], self._core.now_ns()))[-CANDLES_MAX:]
         last_s = candles[-2 if len(candles) > 1 else -1].begin_ns // NS_PER_S
         rows = [_candle(candle, pair) for candle in candles if candle.begin_ns >= since_ns]
-        return {_key(pair, _modern(params)): rows, "last": last_s}
+        return {key: rows, "last": last_s}
 
     def _trades(self, params: Mapping[str, str]) -> Any:
-        pair = self._pair(params)
+        key, pair = self._pair(params)
         count = _integer(params, "count", TRADES_PER_CALL_MAX)
         if not 1 <= count <= TRADES_PER_CALL_MAX:
             raise RestError("EGeneral:Invalid arguments")
@@ -188,34 +195,42 @@ class RestApi:
             since_ns = _since_ns(params)
             chosen = list(islice((trade for trade in trades if trade.time_ns > since_ns), count))
         last_ns = chosen[-1].time_ns if chosen else since_ns
-        return {_key(pair, _modern(params)): [_trade(trade, pair) for trade in chosen], "last": str(last_ns)}
+        return {key: [_trade(trade, pair) for trade in chosen], "last": str(last_ns)}
 
     def _spread(self, params: Mapping[str, str]) -> Any:
-        pair = self._pair(params)
+        key, pair = self._pair(params)
         since_s = _integer(params, "since", 0)
         rows = [
             [time_ns // NS_PER_S, _long_price(quote.bid, pair), _long_price(quote.ask, pair)]
             for time_ns, quote in self._core.market(pair.symbol).quotes
             if time_ns // NS_PER_S >= since_s
         ]
-        return {_key(pair, _modern(params)): rows, "last": rows[-1][0] if rows else since_s}
+        return {key: rows, "last": rows[-1][0] if rows else since_s}
 
-    def _pair(self, params: Mapping[str, str]) -> Pair:
+    def _pair(self, params: Mapping[str, str]) -> tuple[str, Pair]:
         pairs = self._pairs(params)
         if len(pairs) != 1:
             raise RestError("EGeneral:Invalid arguments")
         return pairs[0]
 
-    def _pairs(self, params: Mapping[str, str]) -> list[Pair]:
+    def _pairs(self, params: Mapping[str, str]) -> list[tuple[str, Pair]]:
+        """Find the pairs asked for, each with the key that answers it.
+
+        The key is the pair's id whatever name was used, but a name with a slash answers as asked:
+        python-kraken-sdk 3.5.1 looks up `BTC/USD` in the answer to `pair=BTC/USD`.
+        """
         names = {
             alias: pair
             for pair in self._core.listing.pairs.values()
             for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
         }
-        try:
-            return [names[name] for name in _split(params.get("pair"))]
-        except KeyError:
-            raise RestError("EQuery:Unknown asset pair") from None
+        found = []
+        for name in _split(params.get("pair")):
+            if name not in names:
+                raise RestError("EQuery:Unknown asset pair")
+            pair = names[name]
+            found.append((name if "/" in name else _key(pair, _modern(params)), pair))
+        return found
 
 
 def _json(answer: Mapping[str, Any]) -> Response:
@@ -344,11 +359,27 @@ def _ticker(market: Market) -> dict[str, Any]:
     }
 
 
+def _no_ticker(pair: Pair) -> dict[str, Any]:
+    price, qty = _long_price(Decimal(0), pair), padded(Decimal(0), pair.qty_precision)
+    best = [price, "0", "0.000"]
+    two = [price, price]
+    return {
+        "a": best,
+        "b": best,
+        "c": [price, qty],
+        "v": [qty, qty],
+        "p": two,
+        "t": [0, 0],
+        "l": two,
+        "h": two,
+        "o": price,
+    }
+
+
 def _levels(side: BookSide, count: int, market: Market) -> list[list[Any]]:
     seconds = market.changed_ns // NS_PER_S
     return [
-        [_long_price(level.price, market.pair), padded(level.qty, 3), seconds]
-        for level in islice(side, count)
+        [_long_price(level.price, market.pair), padded(level.qty, 3), seconds] for level in side.best(count)
     ]
 
 

@@ -1,10 +1,11 @@
 """The exchange's faces to the network: a WebSocket port and a REST port on one event loop.
 
-Both are thin. The WebSocket side owns sockets and gives the bytes to `Line`, which needs every byte for its faults and
-has to run without sockets too; so it is a plain `asyncio.Protocol` and no WebSocket library. REST is aiohttp.
+Both are thin. The WebSocket side owns sockets and gives the bytes to `Line`, which needs every byte for its
+faults and has to run without sockets too; so it is a plain `asyncio.Protocol` and no WebSocket library. REST
+is aiohttp.
 
-One task, the pump, drives everything that happens by itself: it sleeps until the core's deadline, or until a fault
-changes, advances the core and writes what the lines have to say.
+One task, the pump, drives everything that happens by itself: it sleeps until the core's deadline, or until a
+fault changes, advances the core and writes what the lines have to say.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from .texts import NS_PER_S
+from .wire import BUFFER_MAX_BYTES
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
     from .line import Line
 
 _SLEEP_MAX_S = 0.1
-"""The pump looks again at least this often: deadlines of lines that were opened meanwhile are not told to it."""
+"""The pump looks again at least this often: nobody tells it of what changes by hand."""
+
+_STEPS_MAX = 200
+"""Actions of each market in one go, some 20 ms of work: heartbeats and requests do not wait longer."""
 
 
 class _LineProtocol(asyncio.Protocol):
@@ -37,7 +42,8 @@ class _LineProtocol(asyncio.Protocol):
         self.line: Line | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not derive from it
+        # uvloop's transports are none by class, only by behaviour.
+        self._transport = cast(asyncio.Transport, transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -45,7 +51,7 @@ class _LineProtocol(asyncio.Protocol):
         try:
             self.line = self._server.core.connect(address)
         except ConnectionRefusedError:
-            transport.abort()
+            self._transport.abort()
             return
         self._server.protocols[self] = None
         self.flush()
@@ -81,6 +87,8 @@ class _LineProtocol(asyncio.Protocol):
         self._pace(line, transport)
         if line.finished:
             self._finish(line, transport)
+        elif transport.get_write_buffer_size() > BUFFER_MAX_BYTES:
+            transport.abort()
 
     def _pace(self, line: Line, transport: asyncio.Transport) -> None:
         if line.reading == self._paused:
@@ -165,11 +173,13 @@ class Server:
     async def _pump(self) -> None:
         while True:
             await self._settle_port()
-            self.core.advance()
+            self.core.advance(_STEPS_MAX)
             self.flush()
             self._woken.clear()
+            # Not wait_for: before Python 3.12 it may swallow a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._pause_s())
+                async with asyncio.timeout(self._pause_s()):
+                    await self._woken.wait()
 
     def _pause_s(self) -> float:
         deadline_ns = self.core.deadline_ns
@@ -198,6 +208,6 @@ class Server:
             self._listener = None
 
     async def _rest(self, request: web.Request) -> web.Response:
-        self.core.advance()
+        self.core.advance(_STEPS_MAX)
         answer = self.core.http(request.method, request.path, request.query_string, await request.read())
         return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))

@@ -1,9 +1,9 @@
 """One WebSocket v2 session: texts in, messages out, no I/O.
 
 Theory of operation. A session greets with `status`. From its first subscription on it sends a heartbeat every
-second, whatever else it sends. Each symbol of a request is answered by itself, then comes its snapshot, then its
-updates; from the moment of the snapshot the market feed delivers straight to the session. A session without
-subscriptions from which nothing was heard for a minute is closed.
+second, whatever else it sends. Each symbol of a request is answered by itself, then comes its snapshot, then
+its updates; from the moment of the snapshot the market feed delivers straight to the session. A session
+without subscriptions from which nothing was heard for a minute is closed.
 
 There are no sequence numbers on public channels and no memory: a new session starts from nothing.
 """
@@ -37,13 +37,12 @@ _HEARTBEAT = Message(HEARTBEAT_TEXT, "heartbeat", "heartbeat")
 
 @dataclass(slots=True)
 class Subscription:
-    """What a session gets of one channel and symbol. Until the snapshot is out the feed does not know of it."""
+    """What a session gets of one channel and symbol. The feed knows of it once it is `live`."""
 
     channel: str
     symbol: str
     parameter: Parameter
     live: bool = False
-    mute: bool = False
 
 
 class WsSession:
@@ -125,12 +124,8 @@ class WsSession:
 
     def deliver(self, message: Message) -> None:
         """Take a message of a feed or of the exchange."""
-        if self._core.faults.armed:
-            subscription = self.subscriptions.get((message.channel, message.symbol))
-            if subscription is not None and subscription.mute:
-                return
-            if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
-                self._send_second_snapshot(message)
+        if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
+            self._send_second_snapshot(message)
         self._emit(message)
 
     def leave(self) -> None:
@@ -177,12 +172,13 @@ class WsSession:
 
     def _begin(self, subscription: Subscription, *, wants_snapshot: bool) -> None:
         channel, symbol = subscription.channel, subscription.symbol
-        subscription.mute = self._fire("ack_then_silence", channel, symbol) is not None
+        if self._fire("ack_then_silence", channel, symbol):
+            return  # never live: the feed does not get to know of it
         delay_ns = self._core.snapshot_delay_ns
         if wants_snapshot and (fault := self._fire("late_snapshot", channel, symbol)):
             self._go_live(subscription)
             delay_ns = fault["ms"] * NS_PER_MS
-        if not wants_snapshot or subscription.mute or self._fire("no_snapshot", channel, symbol):
+        if not wants_snapshot or self._fire("no_snapshot", channel, symbol):
             self._go_live(subscription)
         elif delay_ns:
             self._snapshots.append((self._core.now_ns() + delay_ns, subscription))
@@ -244,7 +240,7 @@ class WsSession:
         return rfc3339(self._core.now_ns() + self._rng.randint(40, 65) * NS_PER_US)
 
     def _emit(self, message: Message) -> None:
-        if not self._core.faults.armed:
+        if not self._core.faults.armed and not self.tamper.holding:
             self._send(message)
             return
         for changed in self.tamper.messages(message, self._core.now_ns()):

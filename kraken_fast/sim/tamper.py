@@ -82,6 +82,11 @@ class Tamper:
         """When the next delayed message is due."""
         return self._late[0][0] if self._late else None
 
+    @property
+    def holding(self) -> bool:
+        """Whether a message waits for the next one, with which it changes places."""
+        return bool(self._held)
+
     def due(self, now_ns: int) -> Iterator[Message]:
         """Give the delayed messages whose time has come."""
         while self._late and self._late[0][0] <= now_ns:

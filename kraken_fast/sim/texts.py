@@ -1,6 +1,7 @@
 """Numbers and times as Kraken writes them.
 
-Everything here is text made from exact values: a `Decimal` or an integer count of nanoseconds goes in, never a float.
+Everything here is text made from exact values: a `Decimal` or an integer count of nanoseconds goes in, never
+a float.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ NS_PER_MS = 1_000_000
 
 
 def padded(number: Decimal, places: int) -> str:
-    """Write a number with exactly `places` decimals; more than it has are filled, fewer are rounded half even.
+    """Write a number with exactly `places` decimals, filled with zeros or rounded half even.
 
     >>> padded(Decimal("0.5"), 8), padded(Decimal("84210"), 0)
     ('0.50000000', '84210')
@@ -23,7 +24,7 @@ def padded(number: Decimal, places: int) -> str:
 
 
 def shortest(number: Decimal) -> str:
-    """Write a number as the `instrument` channel has done since August 2026: no padding, exponents below 1e-4.
+    """Write a number as `instrument` has done since August 2026: no padding, exponents below 1e-4.
 
     >>> shortest(Decimal("0.00000001")), shortest(Decimal("0.00005000")), shortest(Decimal("0.50"))
     ('1e-08', '5e-05', '0.5')

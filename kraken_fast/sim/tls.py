@@ -31,7 +31,7 @@ class Authority:
         return file
 
     def context(self, faults: Faults) -> ssl.SSLContext:
-        """Make the server's context. For each handshake it looks whether a `cert` fault wants a bad certificate."""
+        """Make the server's context; each handshake asks whether a `cert` fault wants a bad certificate."""
         good = self._server_context(self._ca.issue_cert(*_NAMES))
 
         def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:

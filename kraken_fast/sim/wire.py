@@ -1,7 +1,7 @@
 """When which bytes leave: the shaping of one line's outgoing stream.
 
-TCP neither loses nor reorders, so a shaped line does not either: each segment gets a time to leave, and the times
-never fall.
+TCP neither loses nor reorders, so a shaped line does not either: each segment gets a time to leave, and the
+times never fall.
 """
 
 from __future__ import annotations

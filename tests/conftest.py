@@ -1,0 +1,48 @@
+"""What holds for every test: which loops it runs on, and the figures that are printed when the run ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+import report
+import uvloop
+
+LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,  # noqa: ARG001 - the hook's signature
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what is marked `both_loops` on both, everything else on asyncio's."""
+    return LOOPS if item.get_closest_marker("both_loops") else {"asyncio": asyncio.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a test's report carry the ids of the faults that it survives."""
+    for item in items:
+        for mark in item.iter_markers("fault"):
+            item.user_properties.append(("fault", mark.args[0]))
+
+
+def _faults_of(reports: list[pytest.TestReport]) -> set[str]:
+    return {str(value) for each in reports for name, value in each.user_properties if name == "fault"}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of `report`, and which faults of the catalogue every one of their tests survived."""
+    stats = terminalreporter.stats
+    failed = _faults_of([*stats.get("failed", []), *stats.get("error", [])])
+    survived = sorted(_faults_of(stats.get("passed", [])) - failed)
+    figures = report.notes()
+    if survived:
+        figures = {**figures, f"faults survived ({len(survived)})": " ".join(survived)}
+    if figures:
+        terminalreporter.section("figures")
+        for name, value in figures.items():
+            terminalreporter.write_line(f"{name}: {value}")

@@ -1,0 +1,163 @@
+"""What the tests of the exchange in a box share: a clock by hand and a client of bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kraken_fast.sim.core import ExchangeCore
+from kraken_fast.sim.frames import OP_TEXT, encode_frame
+from kraken_fast.sim.line import Line
+from kraken_fast.sim.reference import loads
+
+START_NS = 1_795_000_000_123_456_789
+UPGRADE = (
+    b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Clock:
+    """Virtual time."""
+
+    def __init__(self) -> None:
+        self.time_ns = START_NS
+
+    def now_ns(self) -> int:
+        return self.time_ns
+
+    def sleep(self, seconds: float) -> None:
+        self.time_ns += int(seconds * 1e9)
+
+
+class Client:
+    """A WebSocket client that keeps every byte it got; it is strict only in what the tests look at."""
+
+    def __init__(self, core: ExchangeCore) -> None:
+        self.core = core
+        self.line: Line = core.connect()
+        self.head = b""
+        self.raw = b""
+        self.segments: list[bytes] = []
+        self.texts: list[str] = []
+        self.frames: list[tuple[int, bytes]] = []
+
+    def open(self) -> Client:
+        self.line.receive(UPGRADE)
+        self.poll()
+        return self
+
+    def send(self, request: dict[str, Any] | str | bytes) -> None:
+        text = request if isinstance(request, (str, bytes)) else json.dumps(request)
+        payload = text if isinstance(text, bytes) else text.encode()
+        self.send_frame(OP_TEXT, payload)
+
+    def send_frame(self, opcode: int, payload: bytes = b"", **how: Any) -> None:
+        self.line.receive(encode_frame(opcode, payload, mask=b"mask", **how))
+        self.poll()
+
+    def ask(self, request: dict[str, Any] | str) -> list[Any]:
+        """Send a request and give the messages that answer it."""
+        before = len(self.texts)
+        self.send(request)
+        return [loads(text) for text in self.texts[before:]]
+
+    def subscribe(self, channel: str, symbols: list[str] | None = None, **params: Any) -> list[Any]:
+        given = {"channel": channel, **({} if symbols is None else {"symbol": symbols}), **params}
+        return self.ask({"method": "subscribe", "params": given, "req_id": 1})
+
+    def poll(self) -> list[str]:
+        """Take what the line has to say now and give the new texts."""
+        before = len(self.texts)
+        segments = self.line.poll()
+        self.segments += segments
+        self.raw += b"".join(segments)
+        if not self.head:
+            head, blank, rest = self.raw.partition(b"\r\n\r\n")
+            if not blank:
+                return []
+            self.head, self.raw = head, rest
+        self._parse()
+        return self.texts[before:]
+
+    def messages(self, channel: str | None = None) -> list[Any]:
+        parsed = [loads(text) for text in self.texts]
+        return [message for message in parsed if channel is None or message.get("channel") == channel]
+
+    def _parse(self) -> None:
+        while len(self.raw) >= 2:
+            size, at = self.raw[1] & 0x7F, 2
+            if size >= 126:
+                width = 2 if size == 126 else 8
+                size, at = int.from_bytes(self.raw[2 : 2 + width], "big"), 2 + width
+            if len(self.raw) < at + size:
+                return
+            opcode, payload = self.raw[0], self.raw[at : at + size]
+            self.raw = self.raw[at + size :]
+            self.frames.append((opcode, payload))
+            if opcode == 0x80 | OP_TEXT:
+                self.texts.append(payload.decode(errors="replace"))
+
+
+class Box:
+    """An exchange without sockets in virtual time, its clients, and the bytes that go between them."""
+
+    upgrade = UPGRADE
+    start_ns = START_NS
+
+    def __init__(self, symbols: Any = ("BTC/USD", "ETH/USD"), **settings: Any) -> None:
+        self.clock = Clock()
+        defaults = {"seed": 7, "now_ns": self.clock.now_ns, "rate": 0, "levels": 40}
+        self.core = ExchangeCore(symbols, **{**defaults, **settings})
+        self.faults = self.core.faults
+        self.clients: list[Client] = []
+
+    def connect(self) -> Client:
+        """Connect a client that has not asked for the upgrade yet."""
+        self.clients.append(Client(self.core))
+        return self.clients[-1]
+
+    def open(self) -> Client:
+        """Connect a client up to its greeting."""
+        return self.connect().open()
+
+    def step(self, steps: int = 1, symbol: str = "BTC/USD") -> None:
+        """Let the crowd act, a millisecond from one action to the next."""
+        for _ in range(steps):
+            self.clock.sleep(0.001)
+            self.core.market(symbol).step(self.clock.now_ns())
+            self.poll()
+
+    def poll(self) -> None:
+        for client in self.clients:
+            client.poll()
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass, from deadline to deadline."""
+        end_ns = self.clock.time_ns + int(seconds * 1e9)
+        while True:
+            self.core.advance()
+            self.poll()
+            deadline_ns = self.core.deadline_ns
+            if deadline_ns is None or deadline_ns > end_ns:
+                break
+            self.clock.time_ns = max(deadline_ns, self.clock.time_ns)
+        self.clock.time_ns = end_ns
+        self.core.advance()
+        self.poll()
+
+    def rest(self, path: str, query: str = "") -> Any:
+        """Read a public endpoint and give its parsed answer."""
+        return json.loads(self.core.http("GET", f"/0/public/{path}", query).body)
+
+
+@pytest.fixture
+def make_box() -> type[Box]:
+    return Box
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
