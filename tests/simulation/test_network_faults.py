@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from kraken_fast import ClosedError, ConnectError, Feed, StaleDataError
-from kraken_fast.core.book import OrderBook
+from kraken_fast import ClosedError, ConnectError, Feed, OrderBook, StaleDataError
 from kraken_fast.sim.network import ADDRESS, DEAD_ADDRESS, HOST, Route
 
 from .harness import Simulation, close_codes, is_live, requests
@@ -197,7 +196,8 @@ def test_flapping_backs_off_within_the_budget() -> None:
                 sim.faults.inject("rst")
                 await sim.until(lambda: feed.state != "live", 0.1)
             waits = [later - earlier for earlier, later in pairwise(sim.attempts_s())]
-            assert max(waits[:3]) < 2.5 < 10 < max(waits[6:]), "the pause grows with each death"
+            assert max(waits[:3]) < 2.5, "three instant tries"
+            assert max(waits[6:]) > 10.0, "then the pause grows"
             assert len(sim.network.attempts_ns) <= 100
             # Short of thirty stable seconds nothing is forgiven; after them the next tries are instant again.
             await sim.until(lambda: feed.state == "live", 60.0)
@@ -415,7 +415,6 @@ def test_unanswered_ping_is_no_death_while_data_flows() -> None:
 
 
 @pytest.mark.fault("W17", kind="D")
-@pytest.mark.fault("P03", kind="D")
 def test_callback_that_raises() -> None:
     """A user's exception is counted; what was decoded stands, the line is not touched, other callbacks go on."""
     sim = Simulation(SYMBOLS, rate=20.0)
