@@ -393,6 +393,24 @@ def test_illegal_close_codes(code: int) -> None:
     sim.run(main())
 
 
+def test_line_that_dies_before_its_status_is_subscribed_anew() -> None:
+    """Seed 19 of the swarm: the wait for the status ended after the line had, and the next line was never asked."""
+    sim = Simulation(SYMBOLS)
+
+    async def main() -> None:
+        async with sim.connect() as feed:
+            sim.faults.inject("bad_utf8", message="status")
+            sim.faults.inject("rst")
+            await sim.until(lambda: sim.faults.fired["bad_utf8"] == 1, 1.0)
+            sim.network.syn_lost = True
+            await sim.sleep(3)
+            sim.network.syn_lost = False
+            await sim.until(lambda: feed.state == "live", 6.0)
+            await sim.until(lambda: is_live(feed), RECOVER_S)
+
+    sim.run(main())
+
+
 @pytest.mark.fault("W12", kind="D")
 def test_unanswered_ping_is_no_death_while_data_flows() -> None:
     sim = Simulation(SYMBOLS)
