@@ -1,7 +1,7 @@
 """The oracle: what must hold of a feed whenever an instant is over, judged by the exchange's truth and the wire.
 
 Its knowledge is its own. It hears every event of the markets and keeps the published states of their books; it reads
-the bytes that reached the client and keeps when a whole text came, and which snapshots came on which
+the bytes that the client reads and keeps when a whole text came, and which snapshots came on which
 connection. With that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1.
 
 Checked here: S01 S02 S03 S04 S06 (in part: see `_check_untouched`) S07 S09 S10 S22. S27 is `Simulation.run`, S31 test_determinism.
@@ -101,7 +101,7 @@ class Recorder:
 
 
 class Downstream:
-    """What of one connection has reached the client: whole texts and snapshots. Plain RFC 6455, no checks."""
+    """What of one connection the client has read: whole texts and snapshots. Plain RFC 6455, no checks."""
 
     def __init__(self) -> None:
         self.text_ns: int | None = None
@@ -201,7 +201,7 @@ class Oracle:
     # What it hears -----------------------------------------------------------------------------------------------
 
     def on_wire(self, direction: str, number: int, data: bytes | None) -> None:
-        """Bytes reached the client, or the exchange."""
+        """Bytes were read by the client, or by the exchange."""
         if direction == "down" and data is not None:
             line = self._lines.setdefault(number, Downstream())
             self._last_line = max(self._last_line, number)
@@ -361,6 +361,7 @@ class Oracle:
             raise self._violation(invariant, text)
 
     def _violation(self, invariant: str, text: str) -> Violation:
+        self._feed = None  # the first one tells the story; what follows it while everything ends does not
         return Violation(
             f"{invariant} after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}"
         )
