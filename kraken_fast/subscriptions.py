@@ -294,7 +294,7 @@ class Subscriptions:
         is_subscribe, batch = self._queues.take_batch(self._settings.batch)
         for entry in batch if is_subscribe else ():
             entry.held_parameter = entry.parameter
-            entry.snapshot_seen = entry.was_acked = False
+            entry.was_acked = False
             self._enter(entry, Phase.ASKED)
         first = batch[0]
         due_ns = now_ns + round(self._settings.ack_s * SECOND_NS)
@@ -387,6 +387,7 @@ class Subscriptions:
             return
         self._enter(entry, Phase.LEAVING)
         entry.asked = 0
+        entry.snapshot_seen = False  # not when asking again: "Already subscribed" brings no second snapshot
         self._queues.leave(entry)
 
     def _left(self, entry: Entry) -> None:
