@@ -309,7 +309,6 @@ class Feed:
             self._ready.exception()  # retrieved: nobody may be waiting any more
         if self._connection is not None:
             await self._connection.close()
-            self._decoder.new_epoch()
         for stream in tuple(self._streams):
             stream.finish(None)
         if self._capture is not None:
@@ -680,8 +679,8 @@ class _Wiring(Callbacks):
 
     def on_ack(self, ack: Ack) -> None:
         feed = self._feed
-        if feed._connection is not None:
-            feed._connection.arm()
+        if feed._connection is not None and ack.method == "subscribe" and ack.success:
+            feed._connection.arm()  # heartbeats come from the first subscription on
         feed._subscriptions.on_ack(asdict(ack), feed._clock.monotonic_ns)
         feed._pump_soon()
 
