@@ -188,7 +188,7 @@ class Oracle:
     def watch(self, feed: Feed) -> None:
         """Judge this feed from now on."""
         self._feed = feed
-        depth = feed._parameters["book"]
+        depth = feed._book_depth
         assert isinstance(depth, int)
         self._core.set_pair = self._set_pair  # type: ignore[method-assign]
         for symbol in self._core.listing.pairs:
@@ -249,12 +249,12 @@ class Oracle:
         self._changed.clear()
         if now_ns - self._swept_ns >= SWEEP_NS:
             self._swept_ns = now_ns
-            symbols = feed._decoder.kept_symbols()
+            symbols = feed._session.decoder.kept_symbols()
             self._check_attempts(now_ns)
             for symbol in symbols:
                 self._check_ticker(feed, symbol, now_ns)
         for symbol in symbols:
-            book = feed._decoder.book(symbol)
+            book = feed._session.decoder.book(symbol)
             if book is not None:
                 self._check_book(feed, book, now_ns)
         self._lossy_before = self._lossy
@@ -347,7 +347,7 @@ class Oracle:
             raise self._violation("S10", f"{store!r}: {age_ms} ms old, its line silent for {silent_ns} ns")
 
     def _check_ticker(self, feed: Feed, symbol: str, now_ns: int) -> None:
-        ticker = feed._decoder.ticker(symbol)
+        ticker = feed._session.decoder.ticker(symbol)
         if ticker is not None:
             self._check_live("ticker", ticker, now_ns)
 

@@ -181,10 +181,10 @@ def test_odd_acks(kind: str, strays: int) -> None:
             await sim.sleep(1)
             assert is_live(feed)
             assert not feed.refused
-            assert feed._subscriptions.strays >= strays * 10, (
+            assert feed._session.subscriptions.strays >= strays * 10, (
                 "three symbols of three channels, and instrument"
             )
-            assert not feed._subscriptions.undelivered()
+            assert not feed._session.subscriptions.undelivered()
             feed.unsubscribe(["ETH/USD"], ["book"])
             await sim.sleep(1)
             feed.subscribe(["ETH/USD"], ["book"])
@@ -433,7 +433,7 @@ def test_refusal_with_and_without_a_reason(error: str | None) -> None:
     async def main() -> None:
         async with sim.connect(["BTC/USD"]) as feed:
             feed.subscribe(["ETH/USD"])
-            req_id = feed._subscriptions._req_id
+            req_id = feed._session.subscriptions._req_id
             member = "" if error is None else f',"error":{error}'
             await send(
                 sim,
