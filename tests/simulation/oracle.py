@@ -1,10 +1,11 @@
 """The oracle: what must hold of a feed whenever an instant is over, judged by the exchange's truth and the wire.
 
 Its knowledge is its own. It hears every event of the markets and keeps the published states of their books; it reads
-the bytes that the client reads and keeps when a whole text came, and which snapshots came on which
-connection. With that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1.
+the bytes that the client reads and keeps when a whole text came, and which snapshots came on which connection. With
+that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1.
 
-Checked here: S01 S02 S03 S04 S06 (in part: see `_check_untouched`) S07 S09 S10 S22. S27 is `Simulation.run`, S31 test_determinism.
+Checked here: S01 S02 S03 S04 S07 S09 S10 S22. S27 is in `Simulation.run`, S31 in test_determinism, and S06 wherever a
+test of one symbol's fault looks at the other symbols.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ State = tuple[list[Decimal], list[Decimal], int]
 """Bids and asks, best first, price and quantity alternating; and the checksum."""
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """An invariant does not hold."""
 
 
@@ -256,10 +257,10 @@ class Oracle:
         for symbol in symbols:
             book = feed._decoder.book(symbol)
             if book is not None:
-                self._check_book(feed, book, now_ns)
+                self._check_book(book, now_ns)
         self._lossy_before = self._lossy
 
-    def _check_book(self, feed: Feed, book: OrderBook, now_ns: int) -> None:
+    def _check_book(self, book: OrderBook, now_ns: int) -> None:
         self.books_checked += 1
         self.states[book.state] = self.states.get(book.state, 0) + 1
         try:
@@ -360,9 +361,9 @@ class Oracle:
         if not holds:
             raise self._violation(invariant, text)
 
-    def _violation(self, invariant: str, text: str) -> Violation:
+    def _violation(self, invariant: str, text: str) -> ViolationError:
         self._feed = None  # the first one tells the story; what follows it while everything ends does not
-        return Violation(
+        return ViolationError(
             f"{invariant} after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}"
         )
 
