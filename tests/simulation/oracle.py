@@ -29,7 +29,7 @@ from kraken_fast.sim.virtual import Timeline
 
 S = 1_000_000_000
 SUSPECT_NS = 1_500_000_000
-SWEEP_NS = 100_000_000
+SWEEP_NS = 250_000_000
 """All books are looked at this often; those that changed, at once."""
 
 STATES_MAX = 4_000

@@ -15,9 +15,7 @@ import pytest
 from kraken_fast import ClosedError, ConnectError, Feed, OrderBook, StaleDataError
 from kraken_fast.sim.network import ADDRESS, DEAD_ADDRESS, HOST, Route
 
-from .harness import Simulation, close_codes, is_live, requests
-
-SYMBOLS = ["BTC/USD", "ETH/USD", "DOGE/USD"]
+from .harness import SYMBOLS, Simulation, close_codes, is_live, requests
 
 WAY_S = 0.005
 """From the exchange to the client, on the default route."""
