@@ -581,6 +581,10 @@ class Feed:
             elif event.kind is EventKind.DELIVERING:
                 self.refused.pop(key, None)
                 self._awaited.discard(key)
+            elif event.kind is EventKind.LEFT and event.channel == "book":
+                book = self._decoder.book(event.symbol)
+                if book is not None and book.is_valid:  # by a snapshot that came while it was being left
+                    book.await_snapshot()
             elif event.kind is EventKind.UNVERIFIED:
                 _log.warning("book %s is unverified: %s", event.symbol, event.reason)
                 book = self._decoder.book(event.symbol)

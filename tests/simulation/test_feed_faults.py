@@ -14,6 +14,7 @@ from kraken_fast import (
     Feed,
     StaleDataError,
 )
+from kraken_fast.sim.network import Route
 from kraken_fast.sim.reference import checksum
 from kraken_fast.sim.tamper import HARMLESS, MUTATIONS
 from kraken_fast.sim.texts import padded, rfc3339
@@ -401,5 +402,22 @@ def test_odd_timestamps(stamp: str, exch_ns: int | None) -> None:
             assert book.age_ms is not None
             assert 0 <= book.age_ms <= 20, "age is by the clock of arrival"
             assert feed.stats().malformed == 0
+
+    sim.run(main())
+
+
+def test_snapshot_while_leaving_is_no_subscription() -> None:
+    """Seed 57 of the swarm: between two subscriptions nobody updates a book, whatever snapshot it had last."""
+    sim = Simulation(SYMBOLS, rate=20.0, route=lambda _n: Route(up_ms=300.0))
+
+    async def main() -> None:
+        async with sim.connect() as feed:
+            await sim.sleep(2)
+            sim.faults.inject("bad_checksum", symbol="BTC/USD")
+            await sim.until(lambda: not is_live(feed, "BTC/USD"), 1.0)
+            sim.faults.inject("second_snapshot", symbol="BTC/USD")
+            await sim.until(lambda: is_live(feed, "BTC/USD"), 0.3)  # rightly: it verified, and updates go on
+            await sim.until(lambda: feed.live_book("BTC/USD").state == "syncing", 0.4)
+            await sim.until(lambda: is_live(feed), 0.4)
 
     sim.run(main())
