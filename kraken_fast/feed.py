@@ -58,6 +58,7 @@ from .errors import (
 )
 from .events import Event, EventStream, LineChange, Refused
 from .policy import AttemptBudget
+from .subscription_records import Event as SubscriptionEvent
 from .subscription_records import EventKind
 from .subscriptions import Subscriptions
 from .transport import Connection, LineState
@@ -581,21 +582,26 @@ class Feed:
             elif event.kind is EventKind.DELIVERING:
                 self.refused.pop(key, None)
                 self._awaited.discard(key)
-            elif event.kind is EventKind.LEFT and event.channel == "book":
-                book = self._decoder.book(event.symbol)
-                if book is not None and book.is_valid:  # by a snapshot that came while it was being left
-                    book.await_snapshot()
-            elif event.kind is EventKind.UNVERIFIED:
-                _log.warning("book %s is unverified: %s", event.symbol, event.reason)
-                book = self._decoder.book(event.symbol)
-                if book is not None:
-                    book.give_up_verifying()
+            elif event.kind in (EventKind.LEFT, EventKind.UNVERIFIED):
+                self._distrust(event)
             elif event.kind is EventKind.RECYCLE and self._connection is not None:
                 self._connection.recycle(f"{event.channel} {event.symbol}: {event.reason}")
             elif event.kind is EventKind.WARNED:
                 _log.info("the exchange warns about %s: %s", event.channel, event.reason)
         if self._ready is not None and not self._ready.done() and not self._awaited:
             self._settle_ready()
+
+    def _distrust(self, event: SubscriptionEvent) -> None:
+        """A subscription gets nothing until its next snapshot, or the exchange's word on it is wrong time and again."""
+        if event.kind is EventKind.UNVERIFIED:
+            _log.warning("%s %s is unverified: %s", event.channel, event.symbol, event.reason)
+        book = self._decoder.book(event.symbol)
+        if event.channel != "book" or book is None:
+            return
+        if event.kind is EventKind.UNVERIFIED:
+            book.give_up_verifying()
+        elif book.is_valid:  # by a snapshot that came while it was being left
+            book.await_snapshot()
 
     def _settle_ready(self) -> None:
         assert self._ready is not None

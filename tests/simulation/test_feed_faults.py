@@ -421,3 +421,21 @@ def test_snapshot_while_leaving_is_no_subscription() -> None:
             await sim.until(lambda: is_live(feed), 0.4)
 
     sim.run(main())
+
+
+def test_damaged_tickers_harm_no_book() -> None:
+    """S06 between channels: what is wrong with a symbol's ticker says nothing about its book."""
+    sim = Simulation(SYMBOLS, rate=20.0)
+
+    async def main() -> None:
+        async with sim.connect(channels=("book", "ticker"), ticker_trigger="bbo") as feed:
+            for _ in range(6):
+                fault = sim.faults.inject(
+                    "mutate", mutation="missing_type", channel="ticker", symbol="BTC/USD"
+                )
+                await sim.until(lambda fault=fault: fault.fired == 1, 5.0)  # type: ignore[misc]
+                await sim.sleep(3)
+                assert is_live(feed)
+                assert feed.live_book("BTC/USD").mismatched == 0
+
+    sim.run(main())
