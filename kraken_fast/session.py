@@ -239,15 +239,24 @@ class Session(Callbacks):
         elif event.kind is EventKind.DELIVERING:
             self.refused.pop(key, None)
             self._awaited.discard(key)
-        elif event.kind is EventKind.UNVERIFIED:
-            _log.warning("book %s is unverified: %s", event.symbol, event.reason)
-            book = self.decoder.book(event.symbol)
-            if book is not None:
-                book.give_up_verifying()
+        elif event.kind in (EventKind.LEFT, EventKind.UNVERIFIED):
+            self._distrust(event)
         elif event.kind is EventKind.RECYCLE and self.connection is not None:
             self.connection.recycle(f"{event.channel} {event.symbol}: {event.reason}")
         elif event.kind is EventKind.WARNED:
             _log.info("the exchange warns about %s: %s", event.channel, event.reason)
+
+    def _distrust(self, event: SubscriptionEvent) -> None:
+        """A subscription gets nothing until its next snapshot, or the exchange's word on it is wrong time and again."""
+        if event.kind is EventKind.UNVERIFIED:
+            _log.warning("%s %s is unverified: %s", event.channel, event.symbol, event.reason)
+        book = self.decoder.book(event.symbol)
+        if event.channel != "book" or book is None:
+            return
+        if event.kind is EventKind.UNVERIFIED:
+            book.give_up_verifying()
+        elif book.is_valid:  # by a snapshot that came while it was being left
+            book.await_snapshot()
 
     def _settle_ready(self, ready: asyncio.Future[None]) -> None:
         market = [key for key in self.subscriptions.wanted() if key[0] != "instrument"]

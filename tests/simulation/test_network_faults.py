@@ -15,9 +15,7 @@ import pytest
 from kraken_fast import ClosedError, ConnectError, Feed, OrderBook, StaleDataError
 from kraken_fast.sim.network import ADDRESS, DEAD_ADDRESS, HOST, Route
 
-from .harness import Simulation, close_codes, is_live, requests
-
-SYMBOLS = ["BTC/USD", "ETH/USD", "DOGE/USD"]
+from .harness import SYMBOLS, Simulation, close_codes, is_live, requests
 
 WAY_S = 0.005
 """From the exchange to the client, on the default route."""
@@ -113,7 +111,7 @@ def test_jitter_is_no_death() -> None:
             def on_book(book: OrderBook) -> None:
                 assert log is not None
                 log(book)
-                stamps.setdefault(book.symbol, []).append(book.exch_ns)
+                stamps.setdefault(book.symbol, []).append(book.exch_ns or 0)
 
             feed.on_book = on_book
             while sim.now_s < 120:
@@ -223,7 +221,7 @@ def test_budget_bounds_attempts_that_fail_at_once() -> None:
             sim.faults.inject("refuse")
             connection = feed._session.connection
             assert connection is not None
-            connection._backoff.CAP_S = connection._backoff.BASE_S = 0.1  # type: ignore[misc]
+            connection._backoff.CAP_S = connection._backoff.BASE_S = 0.1
             sim.faults.inject("rst")
             await sim.sleep(1500)
 
@@ -363,7 +361,8 @@ def test_close_codes(code: int) -> None:
             await sim.until(lambda: feed.state != "live", WAY_S + DETECT_S)
             change = sim.changes(begun_s)[0]
             assert change[1] == "down"
-            assert str(code) in change[2] and "proxy restarting" in change[2]
+            assert str(code) in change[2]
+            assert "proxy restarting" in change[2]
             await sim.until(lambda: is_live(feed), 10.0)
             pause_s = sim.attempts_s()[-1] - begun_s
             if code in (1008, 1013):
@@ -441,7 +440,7 @@ def test_callback_that_raises() -> None:
         async with sim.connect(channels=("book", "trade")) as feed:
             calls = 0
 
-            def on_book(book: OrderBook) -> None:
+            def on_book(_book: OrderBook) -> None:
                 nonlocal calls
                 calls += 1
                 raise KeyError("a bot's own mistake")
