@@ -252,6 +252,22 @@ cdef inline const char* _plain(const char* p, Value* value) noexcept nogil:
     return p
 
 
+cdef inline const char* _plain_level(const char* p, Value* values) noexcept nogil:
+    """A level as the exchange usually writes it, `{"price":1.0,"qty":2.0}`; NULL for any other writing.
+
+    A look ahead, not a second grammar: what it passes over, `_object` reads. It earns a third of a message's scan.
+    """
+    if p[0] != c'{' or not _matches(&LEVEL.rows[0], p + 1):
+        return NULL
+    p = _plain(p + 1 + LEVEL.rows[0].key_size, &values[0])
+    if p is NULL or p[0] != c',' or not _matches(&LEVEL.rows[1], p + 1):
+        return NULL
+    p = _plain(p + 1 + LEVEL.rows[1].key_size, &values[1])
+    if p is NULL or p[0] != c'}':
+        return NULL
+    return p + 1
+
+
 cdef int64_t _days_from_civil(int64_t year, int month, int day) noexcept nogil:
     """Days since 1970-01-01 of a date in the Gregorian calendar, years from March so that leap days come last."""
     cdef int64_t y = year - (1 if month <= 2 else 0)
@@ -525,6 +541,7 @@ cdef class Scanner:
 
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept:
         cdef Record pair
+        cdef const char* q
         cdef RawLevel* larger
         cdef RawLevel* level
         value.num = self.level_count
@@ -545,9 +562,12 @@ cdef class Scanner:
                     return self._fail(p, b"out of memory")
                 self.levels = larger
                 self._level_capacity *= 2
-            p = self._object(p, &LEVEL, &pair)
-            if p is NULL:
-                return NULL
+            q = _plain_level(p, pair.values)
+            if q is NULL:
+                q = self._object(p, &LEVEL, &pair)
+                if q is NULL:
+                    return NULL
+            p = q
             level = &self.levels[self.level_count]
             level.price = pair.values[0].num
             level.qty = pair.values[1].num

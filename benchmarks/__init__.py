@@ -1,0 +1,1 @@
+"""Benches: what the promised figures are measured with. See README.md."""
