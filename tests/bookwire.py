@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from oracle import Witness, same
+from judge import Witness, same
 
 from kraken_fast.core.decode import Decoder
 from kraken_fast.sim.reference import ReferenceBook, loads
@@ -80,19 +80,22 @@ class Twins:
         assert book.is_valid, (book.state, self.witness.lost)
         assert book.checksum == reference.checksum()
         bids, asks = reference.bids, reference.asks
-        assert same(book.bids, bids) and same(book.asks, asks)
+        assert same(book.bids, bids)
+        assert same(book.asks, asks)
         assert book.crossed == reference.crossed()
         assert book.verified_depth == book.depth
-        assert same(book.best_bid, bids[0][0] if bids else None) and same(
-            book.best_ask, asks[0][0] if asks else None
-        )
+        assert same(book.best_bid, bids[0][0] if bids else None)
+        assert same(book.best_ask, asks[0][0] if asks else None)
         assert same(book.best_bid_qty, bids[0][1] if bids else None)
         assert same(book.best_ask_qty, asks[0][1] if asks else None)
         if bids and asks:
             scale = self.scales[0]
             ask_raw, bid_raw = book.best_ask_raw, book.best_bid_raw
-            assert ask_raw is not None and bid_raw is not None
+            assert ask_raw is not None
+            assert bid_raw is not None
             assert same(book.spread, Decimal(f"{ask_raw - bid_raw}E-{scale}"))
             assert same(book.mid, Decimal(f"{(ask_raw + bid_raw) * 5}E-{scale + 1}"))
         else:
-            assert book.spread is None and book.mid is None and book.mid_float is None
+            assert book.spread is None
+            assert book.mid is None
+            assert book.mid_float is None

@@ -33,7 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _faults_of(reports: list[pytest.TestReport]) -> set[str]:
-    return {str(value) for each in reports for name, value in each.user_properties if name == "fault"}
+    # A file that could not be collected has a report too, without properties.
+    return {str(value) for each in reports for name, value in getattr(each, "user_properties", ()) if name == "fault"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

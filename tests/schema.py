@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from corpus import Members, Number, parse
-from oracle import time_ns
+from judge import time_ns
 
 ACCEPT, REFUSE, UNKNOWN, EITHER = "accept", "refuse", "unknown", "either"
 
 NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII)
 
 
-class Unbounded(Exception):
+class BeyondBoundsError(Exception):
     """Beyond a limit of ours: refusing and accepting are both right."""
 
 
@@ -28,9 +28,9 @@ def parts(value: str) -> tuple[int, int]:
     digits = match[2] + (match[3] or "")
     exponent = match[4] or "0"
     if len(exponent) > 5 or abs(int(exponent)) > 400 or len(match[3] or "") > 400:
-        raise Unbounded
+        raise BeyondBoundsError
     if len(digits.lstrip("0")) > 38:
-        raise Unbounded
+        raise BeyondBoundsError
     return int(match[1] + digits), len(match[3] or "") - int(exponent)
 
 
@@ -62,7 +62,7 @@ def _time(value: Any) -> bool:
     if not _text(value):
         return False
     if value.startswith("0000"):
-        raise Unbounded  # year 0 is beyond datetime, not beyond us
+        raise BeyondBoundsError  # year 0 is beyond datetime, not beyond us
     try:
         time_ns(value)
     except (ValueError, OverflowError):
@@ -74,7 +74,7 @@ def _boolean(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _anything(value: Any) -> bool:
+def _anything(_value: Any) -> bool:
     return True
 
 
@@ -162,7 +162,7 @@ def verdict(raw: bytes) -> str:
         return EITHER
     try:
         return _judge(message)
-    except Unbounded:
+    except BeyondBoundsError:
         return EITHER
 
 

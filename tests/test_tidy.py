@@ -20,7 +20,7 @@ TESTS = sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / fo
 COMPILED = sorted(CORE.glob("*.pyx"))
 
 LINES_MAX = 760
-LONGER = {"kraken_fast/core/scan.pyx": 980}  # one scanner and one table per channel: apart, neither is understood
+LONGER = {"kraken_fast/core/scan.pyx": 1000}  # one scanner and one table per channel: apart, neither is understood
 COLUMNS_MAX = 120
 
 # Which floor a module of ours stands on. It imports from its own floor or from below; what is not here stands above all.

@@ -18,7 +18,7 @@ Bench: benchmarks/bench_book.py.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from decimal import Decimal
@@ -28,7 +28,7 @@ from ..types import Level
 
 from .checksum cimport HAS_CLMUL, TOP, Token, finish, join_tokens, level_token
 from .defs cimport (
-    BOOK_EMPTY, BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID,
+    BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID,
     FAILED, IGNORED, MISMATCH, OK, REFUSED, BookState, Status,
 )
 from .fixed cimport SCALE_MAX, fixed_decimal, fixed_float, rescale
@@ -333,7 +333,7 @@ cdef class Book:
         """Middle of best bid and best ask as float, None if a side is empty."""
         if not _count(&self.bid_side) or not _count(&self.ask_side):
             return None
-        return (fixed_float(self.best_ask_key(), self.price_scale) + fixed_float(self.best_bid_key(), self.price_scale)) / 2
+        return (self.best_ask_float + self.best_bid_float) / 2
 
     @property
     def bids(self):
@@ -598,7 +598,7 @@ cdef class OrderBook(Book):
     def _apply_rows(self, bint snapshot, bids, asks, checksum, int64_t recv_ns):
         if self.price_scale < 0 or self.qty_scale < 0:
             raise ValueError("price_scale and qty_scale must be known before integers can be applied")
-        rows = [(index(price), index(qty)) for side in (bids, asks) for price, qty in side]    # a float raises
+        rows = [(index(price), index(qty)) for side in (bids, asks) for price, qty in side]      # a float raises
         if any(price < 0 or qty < 0 for price, qty in rows):
             raise ValueError("prices and quantities in a book are not negative")
         if checksum is not None and not 0 <= checksum <= 0xFFFFFFFF:

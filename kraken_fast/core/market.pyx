@@ -342,11 +342,11 @@ cdef class TradeLog:
     cdef Status _grow(self) except FAILED:
         cdef int32_t capacity = min(max(4, 4 * self.capacity), TRADES_KEPT)
         cdef TradeData* larger = <TradeData*>PyMem_Malloc(capacity * sizeof(TradeData))
-        cdef int32_t i
+        cdef uint64_t position
         if larger is NULL:
             raise MemoryError()
-        for i in range(self.kept):
-            larger[(self.received - self.kept + i) % capacity] = self.ring[(self.received - self.kept + i) % self.capacity]
+        for position in range(self.received - self.kept, self.received):
+            larger[position % capacity] = self.ring[position % self.capacity]
         PyMem_Free(self.ring)
         self.ring = larger
         self.capacity = capacity

@@ -40,7 +40,8 @@ def test_reading() -> None:
     )
     assert book.apply_snapshot(BIDS, ASKS, checksum=zlib.crc32(b"10171038" + b"1005996"), recv_ns=7)
     assert book.bids == (Level(Decimal("10.0"), Decimal("0.005")), Level(Decimal("9.9"), Decimal("0.006")))
-    assert book.bids_raw == tuple(BIDS) and book.asks_raw == tuple(ASKS)
+    assert book.bids_raw == tuple(BIDS)
+    assert book.asks_raw == tuple(ASKS)
     assert (book.best_bid_raw, book.best_ask_raw, book.best_bid_float, book.best_ask_float) == (
         100,
         101,
@@ -63,9 +64,9 @@ def test_middle_and_spread_are_exact_at_the_extremes() -> None:
         assert book.mid_float == pytest.approx(9.223372036854776e18 / 10**scale)
         assert not book.crossed
         book.apply_update([(largest, 1)], [(largest, 0)])
-        assert book.best_ask is None and book.mid is None and not book.crossed, (
-            "one side alone crosses nothing"
-        )
+        assert book.best_ask is None
+        assert book.mid is None
+        assert not book.crossed, "one side alone crosses nothing"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,9 @@ def test_wrong_rows_change_nothing(
     book.apply_snapshot(BIDS, ASKS)
     with pytest.raises(error):
         book.apply_update(bids, asks)
-    assert book.bids_raw == tuple(BIDS) and book.is_valid and book.messages == 1
+    assert book.bids_raw == tuple(BIDS)
+    assert book.is_valid
+    assert book.messages == 1
 
 
 @pytest.mark.parametrize("checksum", [-1, 2**32])
@@ -106,9 +109,11 @@ def test_integers_need_scales() -> None:
 @pytest.mark.fault("D12", kind="U")
 def test_a_crossed_book_says_so(twins: Twins) -> None:
     twins.send("update", [(101, 1)], [])
-    assert twins.book.crossed and twins.book.is_valid, "locked"
+    assert twins.book.crossed
+    assert twins.book.is_valid, "locked"
     twins.send("update", [(102, 1)], [])
-    assert twins.book.crossed and twins.book.spread == Decimal("-0.1")
+    assert twins.book.crossed
+    assert twins.book.spread == Decimal("-0.1")
     assert twins.book.snapshot().crossed
     twins.send("update", [(102, 0), (101, 0)], [])
     assert not twins.book.crossed
@@ -128,10 +133,12 @@ def test_a_mismatch_empties_the_book_and_updates_wait_for_a_snapshot(twins: Twin
         0,
     )
     assert (book.mismatched, twins.witness.lost) == (1, [("A/B", "checksum")])
-    assert twins.decoder.feed(book_message("update", [(98, 1)], [], twins.scales, 1)) and book.dropped == 1
+    assert twins.decoder.feed(book_message("update", [(98, 1)], [], twins.scales, 1))
+    assert book.dropped == 1
     book.await_snapshot()
     assert book.state == "syncing"
-    assert twins.decoder.feed(book_message("update", [(98, 1)], [], twins.scales, 1)) and book.dropped == 2
+    assert twins.decoder.feed(book_message("update", [(98, 1)], [], twins.scales, 1))
+    assert book.dropped == 2
     twins.send("snapshot", BIDS, ASKS)
 
 
@@ -156,12 +163,14 @@ def test_a_second_snapshot_replaces_the_book_at_once(twins: Twins) -> None:
 def test_updates_before_the_snapshot_of_this_epoch_are_dropped() -> None:
     twins = Twins(10, (1, 3))
     update = book_message("update", [(98, 1)], [], twins.scales, 1)
-    assert twins.decoder.feed(update) and (twins.book.dropped, twins.book.bids) == (1, ())
+    assert twins.decoder.feed(update)
+    assert (twins.book.dropped, twins.book.bids) == (1, ())
     twins.send("snapshot", BIDS, ASKS)
     twins.decoder.new_epoch()
     assert (twins.book.state, twins.book.bids_raw) == ("invalid", tuple(BIDS)), "kept, as stale"
     assert twins.book.quality == "stale"
-    assert twins.decoder.feed(update) and twins.book.dropped == 2
+    assert twins.decoder.feed(update)
+    assert twins.book.dropped == 2
     assert twins.book.bids_raw == tuple(BIDS)
     twins.send("snapshot", ASKS[:0], ASKS)
 
@@ -184,7 +193,8 @@ def test_unverified_goes_on_without_trust(twins: Twins) -> None:
         0,
         False,
     )
-    assert book.bids_raw == ((100, 5), (99, 6), (98, 1)) and book.mismatched == 1
+    assert book.bids_raw == ((100, 5), (99, 6), (98, 1))
+    assert book.mismatched == 1
     assert len(twins.witness.events) == 3, "and is told, as what it is"
     twins.reference.apply({"channel": "book", "type": "update", "data": [{"bids": [{"price": "9.8", "qty": "0.001"}],
                            "asks": [{"price": "10.4", "qty": "0.001"}]}]})  # fmt: skip
@@ -196,7 +206,7 @@ def test_unverified_goes_on_without_trust(twins: Twins) -> None:
 
 def test_unverified_from_a_mismatching_snapshot_keeps_what_the_owner_chose_to_keep() -> None:
     twins = Twins(10, (1, 3))
-    twins.witness.__dict__["on_book_lost"] = lambda book, reason: book.give_up_verifying()
+    twins.witness.__dict__["on_book_lost"] = lambda book, _reason: book.give_up_verifying()
     wrong(twins, "snapshot")
     assert (twins.book.state, twins.book.bids_raw) == ("unverified", ((98, 1),))
     wrong(twins)
@@ -239,7 +249,8 @@ def test_quality_and_age_follow_the_line() -> None:
     decoder.feed(b'{"channel":"heartbeat"}')
     assert (book.quality, book.age_ms) == ("live", 0.0), "any message proves a book on which nothing was lost"
     book.invalidate()
-    assert book.quality == "stale" and (book.age_ms or 0) > 1500
+    assert book.quality == "stale"
+    assert (book.age_ms or 0) > 1500
 
 
 # ------------------------------------------------------------------------------------------------ scales
@@ -265,8 +276,10 @@ def test_a_precision_change_costs_one_resync(twins: Twins, new: tuple[int, int],
 
 def test_an_update_finer_than_the_pair_is_refused_and_resynchronised(twins: Twins) -> None:
     assert not twins.decoder.feed(book_message("update", [(9_805, 1)], [], (2, 3), 1))
-    assert twins.book.state == "invalid" and twins.book.bids_raw == tuple(BIDS)
-    assert twins.witness.errors[0].symbol == "A/B" and twins.witness.errors[0].channel == "book"
+    assert twins.book.state == "invalid"
+    assert twins.book.bids_raw == tuple(BIDS)
+    assert twins.witness.errors[0].symbol == "A/B"
+    assert twins.witness.errors[0].channel == "book"
     assert twins.decoder.count_of("book") == 1
 
 
@@ -315,7 +328,8 @@ def test_a_copy_never_changes(twins: Twins) -> None:
         copy.exch_ns,
         copy.mid,
     )
-    assert copy.quality == "live" and copy.source == "websocket"
+    assert copy.quality == "live"
+    assert copy.source == "websocket"
     for name in ("symbol", "bids", "state", "quality", "depth", "best_bid"):
         with pytest.raises(AttributeError):
             setattr(copy, name, None)

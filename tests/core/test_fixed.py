@@ -20,7 +20,8 @@ def test_round_trips_against_decimal() -> None:
         mantissa = random.randrange(-(2 ** random.randrange(1, 64)) + 1, 2 ** random.randrange(1, 64))
         scale = random.randrange(19)
         value = to_decimal(mantissa, scale)
-        assert value == Decimal(f"{mantissa}E-{scale}") and value.as_tuple().exponent == -scale
+        assert value == Decimal(f"{mantissa}E-{scale}")
+        assert value.as_tuple().exponent == -scale
         assert to_fixed(value, scale) == mantissa
         other = random.randrange(19)
         exact = Decimal(f"{mantissa}E{other - scale}")
@@ -28,7 +29,8 @@ def test_round_trips_against_decimal() -> None:
             exact == exact.to_integral_value() and abs(exact) <= LARGEST if abs(mantissa) < 10**27 else False
         )
         try:
-            assert to_fixed(value, other) == exact and fits
+            assert to_fixed(value, other) == exact
+            assert fits
         except ValueError:
             assert not fits, (mantissa, scale, other)
         cases += 2
@@ -47,7 +49,8 @@ def test_extremes_fit(text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "scale"),
     [
-        ("9223372036854775808", 0), ("-9223372036854775808", 0), ("1E+19", 0), ("1E+400", 0), ("1E+999999", 18), ("9.3", 18),
+        ("9223372036854775808", 0), ("-9223372036854775808", 0), ("1E+19", 0), ("1E+400", 0), ("1E+999999",
+        18), ("9.3", 18),
         ("0.1", 0), ("1E-19", 18), ("1E-999999", 18), ("1.0000000000000000000000001", 18), ("NaN", 2), ("sNaN", 2),
         ("Infinity", 2), ("-Infinity", 2),
     ],

@@ -25,6 +25,7 @@ def test_a_line_hears_through_its_decoder() -> None:
 
 def test_defaults() -> None:
     line = Line()
-    assert isinstance(line.clock, SystemClock) and line.name == "A"
+    assert isinstance(line.clock, SystemClock)
+    assert line.name == "A"
     with pytest.raises(AttributeError):
         line.epoch = 5

@@ -7,7 +7,7 @@ from random import Random
 
 import corpus
 import pytest
-from oracle import Witness, same
+from judge import Witness, same
 
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.core.decode import Decoder
@@ -39,6 +39,8 @@ def candle(
 
 
 class Market:
+    """One decoder that keeps trades, candles and the ticker of BTC/USD, on a clock of its own."""
+
     def __init__(self) -> None:
         self.witness = Witness()
         self.clock = ManualClock(monotonic_ns=10**9)
@@ -116,7 +118,8 @@ def test_the_last_fifty_are_kept(market: Market, count: int) -> None:
 
 def test_the_highest_id(market: Market) -> None:
     market.feed(trades([1]), trades([7]).replace(b'"trade_id":7', b'"trade_id":9223372036854775807'))
-    assert market.witness.gaps == [Gap("BTC/USD", 2, 2**63 - 2)] and market.trades.missed == 2**63 - 3
+    assert market.witness.gaps == [Gap("BTC/USD", 2, 2**63 - 2)]
+    assert market.trades.missed == 2**63 - 3
 
 
 def test_words_that_nobody_knew(market: Market) -> None:
@@ -211,7 +214,9 @@ def test_the_last_24_candles_are_kept(market: Market, count: int) -> None:
 def test_a_candle_is_immutable(market: Market) -> None:
     market.feed(candle(1))
     (got,) = market.candles.recent()
-    assert got.end_ns - got.begin_ns == 60 * 10**9 and got.trades == 6 and got.recv_ns == 10**9
+    assert got.end_ns - got.begin_ns == 60 * 10**9
+    assert got.trades == 6
+    assert got.recv_ns == 10**9
     with pytest.raises(AttributeError):
         got.close = Decimal(1)  # type: ignore[misc]
     with pytest.raises(TypeError):
@@ -270,7 +275,8 @@ def test_a_copy_of_a_ticker_never_changes(market: Market) -> None:
     copy = market.ticker.snapshot()
     facts = repr(copy)
     market.feed(CATALOGUE["ticker.update"].replace(b"84210", b"84999"))
-    assert repr(copy) == facts and str(market.ticker.bid) == "84999.4"
+    assert repr(copy) == facts
+    assert str(market.ticker.bid) == "84999.4"
     with pytest.raises(AttributeError):
         copy.bid = Decimal(1)  # type: ignore[misc]
     with pytest.raises(TypeError):

@@ -32,9 +32,11 @@ def test_a_symbol_has_1_to_32_bytes(name: str) -> None:
     decoder = Decoder()
     with pytest.raises(ValueError, match="1 to 32 bytes"):
         decoder.want_ticker(name)
-    assert decoder.kept_symbols() == [] and decoder.ticker(name) is None
+    assert decoder.kept_symbols() == []
+    assert decoder.ticker(name) is None
     created = Decoder(create=True)
-    assert created.feed(book_message("snapshot", [], [], (0, 0), 0, name)) and created.unwanted == 1
+    assert created.feed(book_message("snapshot", [], [], (0, 0), 0, name))
+    assert created.unwanted == 1
 
 
 def test_a_name_that_begins_like_another_is_not_it() -> None:
@@ -55,4 +57,5 @@ def test_a_hostile_peer_cannot_fill_the_table() -> None:
     decoder = Decoder(create=True)
     for number in range(10_050):
         decoder.feed(book_message("update", [], [], (0, 0), 0, f"S{number}"))
-    assert len(decoder.kept_symbols()) == 10_000 and decoder.unwanted == 50
+    assert len(decoder.kept_symbols()) == 10_000
+    assert decoder.unwanted == 50

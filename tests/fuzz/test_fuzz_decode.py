@@ -1,6 +1,7 @@
 """Cut, mutated and merged messages: no crash, no wrong number, nothing right refused, nothing changed by the refused.
 
-Every case is judged by `json`, `Decimal` and the schema in tests/schema.py. FUZZ_CASES and FUZZ_SEED in the environment
+Every case is judged by `json`,
+`Decimal` and the schema in tests/schema.py. FUZZ_CASES and FUZZ_SEED in the environment
 make longer and other runs.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 import corpus
 import pytest
 import schema
-from oracle import Oracle, Witness, same, time_ns
+from judge import Oracle, Witness, same, time_ns
 from report import note
 
 from kraken_fast.core.decode import Decoder
@@ -29,8 +30,10 @@ PARSED = {name: corpus.parse(raw) for name, raw in CATALOGUE.items()}
 BASE = CATALOGUE["book.snapshot"]
 ALPHABET = b'{}[]",:.\\/-+0123456789eEntfuslZT \t\n\x00\x1f\x7f\xff\xc3\xa9'
 TOKENS = [
-    b"null", b"true", b"-1", b"0", b"1e5", b"1E-9", b"12345678901234567890", b'""', b'"x"', b"[]", b"{}", b"[[]]", b'"\\u0041"',
-    b"0.00000000", b"-0", b"9223372036854775807", b"9223372036854775808", b"4294967296", b"1.", b'"2026-02-30T00:00:00Z"',
+    b"null", b"true", b"-1", b"0", b"1e5", b"1E-9", b"12345678901234567890", b'""', b'"x"', b"[]", b"{}",
+    b"[[]]", b'"\\u0041"',
+    b"0.00000000", b"-0", b"9223372036854775807", b"9223372036854775808", b"4294967296", b"1.",
+    b'"2026-02-30T00:00:00Z"',
 ]  # fmt: skip
 
 
@@ -107,14 +110,17 @@ class Case:
             assert fed
             self._compare()
         else:
-            assert not fed and self.witness.events == []
+            assert not fed
+            assert self.witness.events == []
         return expected
 
     def _judge_refusal(self) -> None:
         (error,) = self.witness.errors
         assert error is self.decoder.last_error
-        assert 0 <= error.offset <= len(self.raw) and error.reason
-        assert self.witness.events == [] and self._books()[: len(self.before)] == self.before
+        assert 0 <= error.offset <= len(self.raw)
+        assert error.reason
+        assert self.witness.events == []
+        assert self._books()[: len(self.before)] == self.before
         book = self.decoder.book("BTC/USD")
         assert book is not None
         if error.channel == "book" and error.symbol == "BTC/USD":
@@ -183,13 +189,15 @@ class Case:
             reference.apply_raw(BASE)
         reference.apply(message)
         book = self.decoder.book(symbol)
-        assert book is not None and len(told) == 1
+        assert book is not None
+        assert len(told) == 1
         padded = ReferenceBook(10, book.price_scale, book.qty_scale)
         if message["type"] == "update":
             padded.apply_raw(BASE)
         padded.apply(message)
         expected = {
-            "symbol": symbol, "bids": tuple(padded.bids), "asks": tuple(padded.asks), "checksum": int(row["checksum"]),
+            "symbol": symbol, "bids": tuple(padded.bids), "asks": tuple(padded.asks),
+            "checksum": int(row["checksum"]),
             "exch_ns": None if row.get("timestamp") is None else time_ns(row["timestamp"]),
         }  # fmt: skip
         assert same(told[0], expected), (told, expected)
@@ -235,7 +243,8 @@ def test_harmed_messages() -> None:
             print("case:", name, raw)
             raise
     note("harmed messages judged", f"{CASES}: {dict(outcomes.most_common())}")
-    assert outcomes["accept"] > CASES // 20 and outcomes["refuse"] > CASES // 4
+    assert outcomes["accept"] > CASES // 20
+    assert outcomes["refuse"] > CASES // 4
 
 
 @pytest.mark.fault("D15", kind="U")
