@@ -192,6 +192,8 @@ class Oracle:
         self._timeline = timeline
         self._core = core
         self._network = network
+        self._violation_kept: ViolationError | None = None
+        self._is_over = False
         self._feed: Feed | None = None
         self._recorders: dict[str, Recorder] = {}
         self._lines: dict[int, Downstream] = {}
@@ -213,6 +215,14 @@ class Oracle:
     def _set_pair(self, symbol: str, **changes: Any) -> None:
         type(self._core).set_pair(self._core, symbol, **changes)
         self._recorders[symbol].record()
+
+    def forget_trades(self, symbol: str) -> None:
+        """The user unsubscribed: the next subscription begins anew, with trades that were known before."""
+        self._trade_ids.pop(symbol, None)
+
+    def _raise_kept(self) -> None:
+        if self._violation_kept is not None:
+            raise self._violation_kept
 
     # What it hears -----------------------------------------------------------------------------------------------
 
@@ -257,9 +267,17 @@ class Oracle:
 
     def on_quiet(self) -> None:
         """An instant is over: check what it changed, and now and then everything."""
-        feed, now_ns = self._feed, self._timeline.now_ns
-        if feed is None:
+        if self._feed is None or self._is_over:
             return
+        try:
+            self._raise_kept()
+            self._check(self._feed, self._timeline.now_ns)
+            self._raise_kept()
+        except ViolationError:
+            self._is_over = True  # the first one tells the story; what follows while everything ends does not
+            raise
+
+    def _check(self, feed: Feed, now_ns: int) -> None:
         self.checks += 1
         symbols: Iterable[str] = sorted(self._changed)
         self._changed.clear()
@@ -370,10 +388,12 @@ class Oracle:
             raise self._violation(invariant, text)
 
     def _violation(self, invariant: str, text: str) -> ViolationError:
-        self._feed = None  # the first one tells the story; what follows it while everything ends does not
-        return ViolationError(
+        error = ViolationError(
             f"{invariant} after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}"
         )
+        # A client swallows what its callbacks raise: the first one is kept and raised when the instant is over.
+        self._violation_kept = self._violation_kept or error
+        return error
 
 
 def _scales(numbers: list[Decimal]) -> list[object]:
