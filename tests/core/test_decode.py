@@ -383,3 +383,13 @@ def test_a_made_book_takes_the_smallest_depth_that_holds_its_snapshot(levels: in
     book = decoder.book("A/B")
     assert book is not None
     assert book.depth == depth
+
+
+@pytest.mark.fault("D16", kind="U")
+@pytest.mark.parametrize(
+    ("depth", "understood"), [(1, True), (32, True), (33, False), (64, False), (65, False), (100_000, False)]
+)
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_is_bounded(depth: int, understood: bool, opening: str, closing: str) -> None:
+    nest = (opening * depth + ("0" if closing == "}" else "") + closing * depth).encode()
+    assert Decoder().feed(b'{"unknown":' + nest + b',"channel":"heartbeat"}') == understood

@@ -198,7 +198,8 @@ def test_a_value_of_the_wrong_kind_or_size_is_refused(kept: Kept, raw: bytes, ke
 
 BAD_TIMES = [
     "", "garbage", "2026-11-22", "2026-11-22T10:15:01", "2026-11-22 10:15:01Z", "2026-13-22T10:15:01Z",
-    "2026-00-22T10:15:01Z", "2026-02-30T10:15:01Z", "2025-02-29T10:15:01Z", "2100-02-29T00:00:00Z",
+    "2026-00-22T10:15:01Z", "2026-02-30T10:15:01Z", "2024-02-30T10:15:01Z", "2025-02-29T10:15:01Z",
+    "2100-02-29T00:00:00Z",
     "2026-04-31T10:15:01Z", "2026-11-00T10:15:01Z", "2026-11-22T24:00:00Z", "2026-11-22T10:60:00Z",
     "2026-11-22T10:15:61Z", "2026-11-22T10:15:01.Z", "2026-11-22T10:15:01,5Z", "2026-11-22T10:15:01+0000",
     "2026-11-22T10:15:01+24:00", "2026-11-22T10:15:01+05:60", "2026-11-22T10:15:01Zz", "2026-11-22T10:15:01.5",
@@ -279,3 +280,23 @@ def test_a_number_may_end_in_its_point(kept: Kept, text: str, value: str) -> Non
     assert same(kept.ticker.bid, Decimal(value))
     assert kept.decoder.feed(put(put(MOVE, "price", text), "checksum", "1"))
     assert kept.witness.lost == [("BTC/USD", "checksum")], "understood, so its checksum was looked at"
+
+
+@pytest.mark.fault("D15", kind="U")
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\ud800", r"\udc00", r"\ud800x", r"\ud800\n", r"\udc00\ud800", r"\udc00\udc00", r"\ud800\u0041",
+        r"\ud800\ud800",
+        r"\udbff\ue000", r"\u12", r"\u12g4", r"\x41", r"\'", "\x01", "\n", "\x7f\\",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("raw", "key"), [(BOOK, "symbol"), (TRADE, "ord_type"), (STATUS, "version")])
+def test_a_text_with_a_broken_escape_is_refused(kept: Kept, raw: bytes, key: str, text: str) -> None:
+    kept.refuses(put(raw, key, '"@"').replace(b"@", text.encode()))
+
+
+def test_a_text_with_good_escapes_is_read(kept: Kept) -> None:
+    text = r"\ud83d\ude00\udbff\udfff\ud800\udc00\u00e9\u20ac\u0000\"\\\/\b\f\n\r\t\uFFFF"
+    assert kept.decoder.feed(put(TRADE, "ord_type", f'"{text}"'), strict=True)
+    assert kept.trades.recent()[-2].ord_type == json.loads(f'"{text}"')
