@@ -8,8 +8,8 @@ The wiring, in one look:
                                  +-> _Wiring (this file): acks, snapshots, losses -> Subscriptions -> requests
     Connection: epochs, reconnects, silence
 
-Nothing here touches a hot message. `Subscriptions` decides what to ask for; this file carries its requests out, keeps its
-timer, and tells readers what happened.
+Nothing here touches a hot message. `Subscriptions` decides what to ask for; this file carries its requests out, keeps
+its timer, and tells readers what happened.
 """
 
 from __future__ import annotations

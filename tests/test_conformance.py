@@ -1,8 +1,8 @@
 """The Autobahn cases, run by kosoku's fuzzing server against our transport as an echo client.
 
-301 cases without compression: 247 outside group 9, of which at most 1 may fail, and 54 of limits and performance, of which
-none may. Case 7.1.2 sends two close frames at once; picows looks one frame ahead, answers the second with 1002 before
-we see the first, and nothing above it can change that.
+301 cases without compression: 247 outside group 9, of which at most 1 may fail, and 54 of limits and performance, of
+which none may. Case 7.1.2 sends two close frames at once; picows looks one frame ahead, answers the second with 1002
+before we see the first, and nothing above it can change that.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ LINES_MAX = 760
 LONGER = {"kraken_fast/core/scan.pyx": 980}  # one scanner and one table per channel: apart, neither is understood
 COLUMNS_MAX = 120
 
-# Which floor a module of ours stands on. It imports from its own floor or from below; what is not here stands above all.
+# Which floor a module stands on: it imports from its own or from below.
 FLOORS = [
     {"errors", "types"},
     {"core"},

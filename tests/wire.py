@@ -48,7 +48,8 @@ def each_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
     signature = inspect.signature(test)
     name = inspect.Parameter("loop_name", inspect.Parameter.KEYWORD_ONLY)
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), name])  # type: ignore[attr-defined]
+    parameters = [*signature.parameters.values(), name]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     marked: Callable[..., None] = pytest.mark.parametrize("loop_name", LOOPS)(run)
     return marked
 

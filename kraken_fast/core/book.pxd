@@ -76,8 +76,12 @@ cdef class OrderBook(Book):
     ) except FAILED
     cdef void invalidate_to(self, BookState state) noexcept
     cdef uint32_t computed_checksum(self) noexcept
-    cdef Status _replace(self, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count, int64_t checksum) except FAILED
-    cdef bint _load(self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count, int64_t checksum) except -1
+    cdef Status _replace(
+        self, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count, int64_t checksum,
+    ) except FAILED
+    cdef bint _load(
+        self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count, int64_t checksum,
+    ) except -1
     # After a mismatch nothing proves what is held: it goes, unless the owner chose to go on UNVERIFIED.
     cdef void drop_if_invalid(self) noexcept
     cdef void set_scales(self, int price_scale, int qty_scale) noexcept

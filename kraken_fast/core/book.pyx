@@ -17,14 +17,14 @@ Bench: benchmarks/bench_book.py.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from ..types import Level
 
 from .checksum cimport HAS_CLMUL, TOP, Token, finish, join_tokens, level_token
 from .defs cimport (
-    BOOK_EMPTY, BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID,
+    BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID,
     FAILED, IGNORED, MISMATCH, OK, REFUSED, BookState, Status,
 )
 from .fixed cimport SCALE_MAX, fixed_decimal, fixed_float, rescale

@@ -343,10 +343,12 @@ cdef class TradeLog:
         cdef int32_t capacity = min(max(4, 4 * self.capacity), TRADES_KEPT)
         cdef TradeData* larger = <TradeData*>PyMem_Malloc(capacity * sizeof(TradeData))
         cdef int32_t i
+        cdef uint64_t number
         if larger is NULL:
             raise MemoryError()
         for i in range(self.kept):
-            larger[(self.received - self.kept + i) % capacity] = self.ring[(self.received - self.kept + i) % self.capacity]
+            number = self.received - self.kept + i
+            larger[number % capacity] = self.ring[number % self.capacity]
         PyMem_Free(self.ring)
         self.ring = larger
         self.capacity = capacity

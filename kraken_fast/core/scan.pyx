@@ -7,8 +7,8 @@ escapes) and looked up by name, and what the table does not know is checked and 
 assumed and everything is checked, so the same loop is the fast path and the general one. A new channel is a new table.
 
 Scanning is pure: it fills records and touches no store. The whole text must be one JSON value with nothing behind it;
-duplicate keys, missing required keys, nesting beyond DEPTH_MAX and counts beyond their bounds are refused. One leniency:
-`123.` is taken as a number, because pairs without decimals may be written so.
+duplicate keys, missing required keys, nesting beyond DEPTH_MAX and counts beyond their bounds are refused. One
+leniency: `123.` is taken as a number, because pairs without decimals may be written so.
 
 Functions take the place in the text and return the place behind what they read, or NULL after `_fail`.
 

@@ -1,14 +1,14 @@
 """The network between a client in virtual time and an exchange without I/O: names, connections, delays.
 
-Theory of operation. A `Connection` carries bytes both ways between the transport of a client (`VirtualTransport`, on the
-`VirtualLoop`) and a `Line` of the exchange. TCP's promise holds: bytes of a connection arrive in order or not at all.
-What a `Route` adds is delay and jitter for each direction, and how reads are cut; what goes wrong inside a connection
-(reset, end, hole, half-open peer, slices, bandwidth) are the faults of `faults.py`, which `Line` carries out itself. What
-goes wrong before there is a line is here: names that do not resolve (`dns_down`), addresses where nobody answers
-(not in `listening`), packets that vanish (`syn_lost`).
+Theory of operation. A `Connection` carries bytes both ways between the transport of a client (`VirtualTransport`, on
+the `VirtualLoop`) and a `Line` of the exchange. TCP's promise holds: bytes of a connection arrive in order or not at
+all. What a `Route` adds is delay and jitter for each direction, and how reads are cut; what goes wrong inside a
+connection (reset, end, hole, half-open peer, slices, bandwidth) are the faults of `faults.py`, which `Line` carries out
+itself. What goes wrong before there is a line is here: names that do not resolve (`dns_down`), addresses where nobody
+answers (not in `listening`), packets that vanish (`syn_lost`).
 
-The exchange is pumped as its face on sockets does it: `advance` at its own deadline, whenever bytes come, and whenever a
-fault changes; then each line is polled and what it says is sent.
+The exchange is pumped as its face on sockets does it: `advance` at its own deadline, whenever bytes come, and whenever
+a fault changes; then each line is polled and what it says is sent.
 
 TLS is not simulated. A transport calls itself secure, because picows then writes through it and not to a raw socket.
 """

@@ -6,15 +6,15 @@
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(main())          # hours pass in seconds, and every run of one seed is the same
 
-Theory of operation. There are two machines. The *world* (the exchange and the network) is a heap of actions, each due at
-a nanosecond; `Timeline` runs them in order. The *client's machine* is an asyncio event loop whose selector, instead
+Theory of operation. There are two machines. The *world* (the exchange and the network) is a heap of actions, each due
+at a nanosecond; `Timeline` runs them in order. The *client's machine* is an asyncio event loop whose selector, instead
 of waiting, lets the world go on until something can be read or the loop's next timer is due. So a client that blocks
 its loop (`VirtualLoop.block`) finds afterwards what the world sent meanwhile, sent when it was sent and not later.
 
 Invariants. Time moves only here, by `Timeline`, and never back. At equal times actions and timers run in the order
 in which they were made. Nothing real is waited for: what would need a real socket, a thread or a process is
-refused with `RealWorldError`. A loop that turns and turns within one instant, or that would sleep for ever, ends the run
-with an error that says so instead of hanging.
+refused with `RealWorldError`. A loop that turns and turns within one instant, or that would sleep for ever, ends the
+run with an error that says so instead of hanging.
 
 Who keeps a clock of his own is told each step of time by `Timeline.on_advance`.
 """
@@ -279,7 +279,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # What would be real ------------------------------------------------------------------------------------------
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> NoReturn:  # type: ignore[override]
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> NoReturn:
         """Refuse: a thread has no virtual time."""
         raise RealWorldError(f"run_in_executor({func!r}): threads have no virtual time")
 

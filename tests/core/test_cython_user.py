@@ -52,7 +52,8 @@ cdef class Signal(Handler):
 SETUP = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-setup(name="user_signal", ext_modules=cythonize([Extension("user_signal", ["user_signal.pyx"], extra_compile_args=["-O0"])]))
+extension = Extension("user_signal", ["user_signal.pyx"], extra_compile_args=["-O0"])
+setup(name="user_signal", ext_modules=cythonize([extension]))
 """
 
 
