@@ -141,7 +141,7 @@ class Dialer:
         create: Callable[..., Any] = loop.create_connection
         options: dict[str, Any] = {}
         if self._use_aiofastnet:
-            import aiofastnet  # noqa: PLC0415 - a dependency of picows, of which not all loops have need
+            import aiofastnet  # noqa: PLC0415 - a dependency of picows that virtual time does without
 
             create = partial(aiofastnet.create_connection, loop)
         if self._use_aiofastnet or isinstance(
@@ -163,7 +163,7 @@ class Dialer:
             assert protocol is not None
             await protocol.wait_until_handshake_complete()
             if protocol.listener is None:  # picows calls it success when the socket closes before the upgrade
-                raise HandshakeError(protocol.cause or "connection closed during the upgrade")
+                raise HandshakeError(protocol.cause or "connection closed during the upgrade")  # noqa: TRY301
         except BaseException:
             if protocol is not None:
                 protocol.abort()

@@ -309,7 +309,6 @@ class Feed:
             self._ready.exception()  # retrieved: nobody may be waiting any more
         if self._connection is not None:
             await self._connection.close()
-            self._decoder.new_epoch()
         for stream in tuple(self._streams):
             stream.finish(None)
         if self._capture is not None:
@@ -628,7 +627,7 @@ class _Wiring(Callbacks):
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._is_subscribed = False  # line_up was called in this epoch
+        self._may_subscribe = False  # the line is up, and line_up was not called yet
 
     # From the connection:
 
@@ -636,12 +635,15 @@ class _Wiring(Callbacks):
         feed = self._feed
         feed._connections += 1
         feed._decoder.new_epoch()
-        self._is_subscribed = False
+        self._may_subscribe = True
         self._note("opened", epoch=epoch)
         feed._timer = asyncio.get_running_loop().call_later(STATUS_GRACE_S, self._subscribe)
 
     def on_down(self, reason: TransportError, epoch: int) -> None:
         feed = self._feed
+        self._may_subscribe = False  # the wait for a status may end after the line did
+        if feed._timer is not None:
+            feed._timer.cancel()
         feed._subscriptions.line_down()
         feed._crossed_since.clear()
         self._note("lost", epoch=epoch, reason=str(reason))
@@ -665,8 +667,8 @@ class _Wiring(Callbacks):
             self._feed._connection.recycle("internal error")
 
     def _subscribe(self) -> None:
-        if not self._is_subscribed:
-            self._is_subscribed = True
+        if self._may_subscribe:
+            self._may_subscribe = False
             self._feed._line_ready()
 
     def _note(self, event: str, **facts: object) -> None:
@@ -677,8 +679,8 @@ class _Wiring(Callbacks):
 
     def on_ack(self, ack: Ack) -> None:
         feed = self._feed
-        if feed._connection is not None:
-            feed._connection.arm()
+        if feed._connection is not None and ack.method == "subscribe" and ack.success:
+            feed._connection.arm()  # heartbeats come from the first subscription on
         feed._subscriptions.on_ack(asdict(ack), feed._clock.monotonic_ns)
         feed._pump_soon()
 

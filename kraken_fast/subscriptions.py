@@ -1,13 +1,13 @@
 """What is wanted, what the exchange acknowledged, what it delivers: three states, never taken for one another.
 
 Theory of operation. `Subscriptions` does no I/O. It is told what is wanted and what happened (`line_up`, `on_ack`,
-`on_snapshot`, `on_checksum_mismatch`, ...), `poll` gives the requests to send now, `deadline_ns` says when to poll
+`on_snapshot`, `on_checksum_mismatch`, ...); `poll` gives the requests to send now, `deadline_ns` says when to poll
 next, `take_events` what the owner should know.
 
-    IDLE -> ASKED -> ACKED -> DELIVERING        a subscribe, its ack, its first snapshot
-    ASKED, ACKED, DELIVERING -> LEAVING -> IDLE  an unsubscribe, for good or to begin afresh
-    ASKED -> REFUSED                            the exchange said no; only its instrument coming online changes that
-    ASKED, ACKED -> LOST                        asked twice, or served nothing twice; asked again once a minute
+    IDLE -> ASKED -> ACKED -> DELIVERING          a subscribe, its ack, its first snapshot
+    ASKED, ACKED, DELIVERING -> LEAVING -> IDLE   an unsubscribe, for good or to begin afresh
+    ASKED -> REFUSED                              the exchange said no; only its instrument coming online changes that
+    ASKED, ACKED -> LOST                          asked twice, or served nothing twice; asked again once a minute
 
 An entry stands for one channel and symbol, for a line cannot carry two depths of one book: messages do not say which
 one they belong to. Acks are matched by request id and symbol. An error that names no symbol belongs to those of its
@@ -294,7 +294,7 @@ class Subscriptions:
         is_subscribe, batch = self._queues.take_batch(self._settings.batch)
         for entry in batch if is_subscribe else ():
             entry.held_parameter = entry.parameter
-            entry.snapshot_seen = entry.was_acked = False
+            entry.was_acked = False
             self._enter(entry, Phase.ASKED)
         first = batch[0]
         due_ns = now_ns + round(self._settings.ack_s * SECOND_NS)
@@ -387,6 +387,7 @@ class Subscriptions:
             return
         self._enter(entry, Phase.LEAVING)
         entry.asked = 0
+        entry.snapshot_seen = False  # not when asking again: "Already subscribed" brings no second snapshot
         self._queues.leave(entry)
 
     def _left(self, entry: Entry) -> None:
@@ -427,7 +428,7 @@ class Subscriptions:
         for symbol in request.unanswered:
             entry = self._entries[request.channel, symbol]
             entry.asked += 0 if request.is_excused else 1
-            if entry.asked < 2 or not entry.wanted and request.is_subscribe:
+            if entry.asked < 2 or (request.is_subscribe and not entry.wanted):
                 self._repeat(entry, request)
             elif request.is_subscribe:
                 self._lose(entry, f"no acknowledgement within {self._settings.ack_s:g} s, twice", now_ns)

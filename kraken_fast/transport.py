@@ -253,7 +253,7 @@ class Connection:
             while True:
                 self._to(LineState.BACKOFF, f"next attempt in {delay_s:.3f} s")
                 await asyncio.sleep(delay_s)
-                while (wait_s := self._budget_wait_s()) > 0.0:  # noqa: ASYNC110 - time is what is waited for
+                while (wait_s := self._budget_wait_s()) > 0.0:  # noqa: ASYNC110 - other processes set no event
                     await asyncio.sleep(wait_s)
                 reason = await self._attempt()
                 delay_s = self._delay_after(reason)
@@ -389,7 +389,7 @@ class Connection:
             self._to(LineState.LIVE, "heard again")
 
     def _judge_closing(self, now_ns: int) -> None:
-        """picows failed this connection, but its socket stays open: the peer reads nothing."""
+        """A connection that picows failed, but whose socket stays open: the peer reads nothing."""
         if self._closing_since_ns is None:
             self._closing_since_ns = now_ns
         elif now_ns - self._closing_since_ns >= self._settings.close_s * SECOND_NS:

@@ -1,12 +1,14 @@
-"""What holds for every test: which loops it runs on, and the figures that are printed when the run ends."""
+"""What holds for every test: which loops it runs on, the figures printed at the end, and fixtures of many modules."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import report
+import trustme
 import uvloop
 
 LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -46,3 +48,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for name, value in figures.items():
             terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority of our own."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Its certificate, as a file."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture(params=["plain", "tls"])
+def wire(request: pytest.FixtureRequest, authority: trustme.CA, ca_file: str) -> dict[str, Any]:
+    """Arguments of `serve` and `line_to` for a plain and for a secure line."""
+    if request.param == "plain":
+        return {"serve": {}, "line": {}}
+    return {"serve": {"tls": authority.issue_cert("localhost")}, "line": {"ca_file": ca_file}}

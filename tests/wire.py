@@ -278,3 +278,14 @@ async def line_to(
         await connection.close()
         assert time.monotonic() - started < 1.2, "close() must be prompt"
         assert connection.state is LineState.CLOSED
+
+
+QUICK = LineSettings(suspect_s=0.15, dead_s=0.3, connect_s=0.5, close_s=0.2)
+
+
+async def heartbeats(peer: Peer, *, every_s: float = 0.05, count: int = 10_000) -> None:
+    """Send heartbeats until the client is gone."""
+    for _ in range(count):
+        peer.send_text(HEARTBEAT)
+        await peer.writer.drain()
+        await asyncio.sleep(every_s)

@@ -62,6 +62,7 @@ cdef class Book:
 cdef class OrderBook(Book):
     cdef readonly Line line
     cdef bint portable
+    cdef bint _complete                # a snapshot of this epoch was applied, and every update since
     cdef readonly uint64_t messages    # applied
     cdef readonly uint64_t verified
     cdef readonly uint64_t mismatched
@@ -84,6 +85,8 @@ cdef class OrderBook(Book):
     ) except -1
     # After a mismatch nothing proves what is held: it goes, unless the owner chose to go on UNVERIFIED.
     cdef void drop_if_invalid(self) noexcept
+    cdef void _drop(self) noexcept
+    cdef Status _take_scales(self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count) noexcept
     cdef void set_scales(self, int price_scale, int qty_scale) noexcept
 
 

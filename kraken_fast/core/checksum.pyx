@@ -14,6 +14,8 @@ are chosen at run time and held to the same tests.
 Bench: benchmarks/bench_checksum.py.
 """
 
+from operator import index
+
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
@@ -202,7 +204,7 @@ def book_checksum(asks, bids, *, portable=None):
         for price, qty in (bids if side else asks)[:TOP]:
             if price < 0 or qty < 0:
                 raise ValueError(f"({price}, {qty}): prices and quantities in a book are not negative")
-            tokens[count] = level_token(price, qty)
+            tokens[count] = level_token(index(price), index(qty))       # a float raises
             count += 1
         sides[side] = join_tokens(tokens, count, slow)
     return finish(sides[0], sides[1], slow)

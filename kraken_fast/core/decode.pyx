@@ -637,7 +637,7 @@ cdef class Decoder(MessageSink):
         self.malformed += 1
         excerpt = printable(text[max(0, offset - 20):offset + 40].decode(errors="replace"))
         self.last_error = DecodeError(channel, offset, excerpt, reason.decode(), symbols[0] if symbols else "")
-        if b"{" in text and not foreign:       # else it is no message of a channel: a proxy's text, say
+        if channel or (b"{" in text and not foreign):       # else it is none of ours: a proxy's text, say
             self._distrust(channel, symbols)
         self._tell(self.handler.on_refused, (self.last_error,))
         return REFUSED

@@ -470,7 +470,8 @@ cdef bint _same(const CandleData* a, const CandleData* b) noexcept:
 
 
 cdef bint _equal(const Number* a, const Number* b) noexcept:
-    return a.form == NUMBER_FITS and b.form == NUMBER_FITS and a.mantissa == b.mantissa and a.digits == b.digits
+    # Decimals held beside are compared by whoever holds them.
+    return a.form == b.form and (a.form != NUMBER_FITS or (a.mantissa == b.mantissa and a.digits == b.digits))
 
 
 cdef class CandleLog:
@@ -497,7 +498,7 @@ cdef class CandleLog:
             return CANDLE_OPENED
         if position == 0 or position + RING <= self.count or known.begin_us != candle.begin_us:
             return CANDLE_SAME                 # older than all we hold, or an interval that we never saw begin
-        if _same(known, candle):
+        if _same(known, candle) and self.held_at[(position - 1) % RING] == held:
             return CANDLE_SAME
         self._put(position - 1, candle, held)
         return CANDLE_UPDATED if position == self.count else CANDLE_CORRECTED

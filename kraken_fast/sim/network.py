@@ -70,7 +70,7 @@ class Network:
         dns_down: names do not resolve.
         syn_lost: connecting hangs.
         attempts_ns: when each connection was attempted.
-        on_wire: hears (direction, connection number, bytes) of every segment as it arrives; None is an end.
+        on_wire: hears (direction, connection number, bytes) of every segment as it is read; None is an end.
     """
 
     def __init__(
@@ -221,6 +221,10 @@ class Connection:
         self.unread_bytes += len(data)
         self.up.send(lambda: self._arrive_up(data))
 
+    def note_read(self, data: bytes | None | Exception) -> None:
+        """The client reads what came."""
+        self._network.on_wire("down", self.number, data if isinstance(data, bytes) else None)
+
     def drop(self) -> None:
         """The client closed its end."""
         self._transport = None
@@ -247,7 +251,6 @@ class Connection:
         self.down.send(lambda: self._arrive_down(data))
 
     def _arrive_down(self, data: bytes | None | Exception) -> None:
-        self._network.on_wire("down", self.number, data if isinstance(data, bytes) else None)
         if self._transport is not None:
             self._transport.arrive(data)
 
@@ -360,6 +363,7 @@ class VirtualTransport(asyncio.Transport):
         if self._closing or not self._reading or not self._arrived:
             return
         data = self._take()
+        self._connection.note_read(data)
         if isinstance(data, Exception):
             self._end(data)
         elif data is None:

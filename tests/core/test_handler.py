@@ -112,8 +112,7 @@ def test_a_handler_may_unwant_what_it_is_told_about() -> None:
             decoder.unwant(channel, "BTC/USD")
         decoder.unwant("ohlc", "BTC/USD", 1)
 
-    witness.on_snapshot = unwant
-    witness.on_gap = unwant
+    witness.__dict__.update(on_snapshot=unwant, on_gap=unwant)
     decoder.feed(CATALOGUE["book.snapshot"], strict=True)
     assert book.is_valid and decoder.book("BTC/USD") is None
     assert decoder.want_ticker("BTC/USD") is not ticker

@@ -25,10 +25,7 @@ from typing import Any
 from zlib import crc32
 
 import kraken_fast
-from kraken_fast import Feed, LineChange
-from kraken_fast.core.book import OrderBook
-from kraken_fast.core.clock import ManualClock
-from kraken_fast.core.market import Candle, LiveTicker, Trade
+from kraken_fast import Candle, Feed, LineChange, LiveTicker, ManualClock, OrderBook, Trade
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.frames import FrameReader
