@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .config import (
     PUBLIC_REST_URL,
@@ -64,6 +64,8 @@ from .transport import Connection, LineState
 from .types import Ack, Gap, Instrument, InstrumentUpdate, SystemStatus
 
 _log = logging.getLogger("kraken_fast.feed")
+
+_Store = TypeVar("_Store")
 
 CHANNELS = ("book", "ticker", "trade", "ohlc")
 
@@ -207,7 +209,9 @@ class Feed:
     ) -> None:
         self.symbols = symbols
         self.channels = channels
-        self._parameters = {"book": book_depth, "ohlc": ohlc_interval, "ticker": ticker_trigger, "trade": None}
+        self._parameters: dict[str, Any] = {
+            "book": book_depth, "ohlc": ohlc_interval, "ticker": ticker_trigger, "trade": None, "instrument": None,
+        }  # fmt: skip
         self._ready_s = ready_s
         self._events_max = events_max
         self._clock = clock or SystemClock()
@@ -332,7 +336,7 @@ class Feed:
         self._pump()
 
     def _want(self, channel: str, symbols: Iterable[str]) -> None:
-        parameter = self._parameters.get(channel)
+        parameter = self._parameters[channel]
         for symbol in symbols:
             if channel == "book":
                 self._decoder.want_book(symbol, parameter)
@@ -343,7 +347,7 @@ class Feed:
             else:
                 self._decoder.want_candles(symbol, parameter)
         name = {"book": "depth", "ohlc": "interval", "ticker": "event_trigger"}.get(channel)
-        extra = {name: parameter} if name else {}
+        extra: dict[str, Any] = {name: parameter} if name else {}
         for key in self._subscriptions.want(channel, symbols, **extra):
             self.refused.pop(key, None)
             self._awaited.add(key)
@@ -500,7 +504,7 @@ class Feed:
         """All pairs that the exchange lists, by symbol; a copy."""
         return dict(self._decoder.instruments)
 
-    def _kept(self, store: Any, symbol: str) -> Any:
+    def _kept(self, store: _Store | None, symbol: str) -> _Store:
         if store is None:
             known = self._decoder.instruments or dict.fromkeys(self.symbols)
             raise UnknownSymbolError.among(symbol, known)

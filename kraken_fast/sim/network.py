@@ -398,7 +398,7 @@ class VirtualTransport(asyncio.Transport):
             return
         view: Any = memoryview(data)
         while view and not self._closing:
-            room = memoryview(protocol.get_buffer(-1))  # type: ignore[arg-type]  # a Buffer, says PEP 688
+            room = memoryview(protocol.get_buffer(-1))  # a Buffer, says PEP 688
             size = min(len(room), len(view))
             room[:size] = view[:size]
             view = view[size:]

@@ -196,7 +196,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Give the virtual time in seconds."""
         return self.timeline.now_ns / NS_PER_S
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """Set a timer; those of equal times run in the order in which they were set."""
@@ -285,27 +285,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Refuse: a thread has no virtual time."""
         raise RealWorldError(f"run_in_executor({func!r}): threads have no virtual time")
 
-    async def create_server(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
+    async def create_server(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse."""
         raise RealWorldError("create_server: no real socket is listened on in virtual time")
 
-    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
+    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse."""
         raise RealWorldError("create_datagram_endpoint: no real socket in virtual time")
 
-    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
+    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse."""
         raise RealWorldError("create_unix_connection: no real socket in virtual time")
 
-    async def create_unix_server(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
+    async def create_unix_server(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse."""
         raise RealWorldError("create_unix_server: no real socket in virtual time")
 
-    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse."""
         raise RealWorldError("subprocess_exec: processes have no virtual time")
 
-    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse."""
         raise RealWorldError("subprocess_shell: processes have no virtual time")
 

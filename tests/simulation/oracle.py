@@ -2,9 +2,11 @@
 
 Its knowledge is its own. It hears every event of the markets and keeps the published states of their books; it reads
 the bytes that the client reads and keeps when a whole text came, and which snapshots came on which
-connection. With that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1.
+connection. With that it judges what the client says. Numbers of invariants are those of the fault catalogue, section
+3.1.
 
-Checked here: S01 S02 S03 S04 S06 (in part: see `_check_untouched`) S07 S09 S10 S22. S27 is `Simulation.run`, S31 test_determinism.
+Checked here: S01 S02 S03 S04 S06 (in part: see `_check_untouched`) S07 S09 S10 S22. S27 is `Simulation.run`, S31
+test_determinism.
 """
 
 from __future__ import annotations
