@@ -1,0 +1,1 @@
+"""Tables of the scanner; nothing of them is visible from Python."""
