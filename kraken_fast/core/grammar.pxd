@@ -1,7 +1,7 @@
 """JSON's own rules, header only: space, numbers, escapes, and passing over what nobody asked for.
 
-Functions take the place in the text and return the place behind what they read, or NULL after `fail`. SAFE: the text ends
-in a NUL that no rule accepts, so no loop passes the end.
+Functions take the place in the text and return the place behind what they read, or NULL after `fail`.
+SAFE: the text ends in a NUL that no rule accepts, so no loop passes the end.
 """
 
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t

@@ -23,7 +23,7 @@ from libc.stdint cimport INT64_MAX, int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memmove
 
 from .book cimport RawLevel
-from .defs cimport CHANNEL_INSTRUMENT, CHANNEL_UNKNOWN, OK, REFUSED, Channel, Status
+from .defs cimport CHANNEL_INSTRUMENT, CHANNEL_UNKNOWN, OK, REFUSED, Status
 from .grammar cimport fail, hex4, is_space, number, past_space, plain, simple_escape, skip, uint, write_utf8
 from .load cimport load8
 from .rfc3339 cimport rfc3339
@@ -438,15 +438,15 @@ cdef class Scanner:
         """A time that was refused, once more without its escapes if it has any."""
         cdef Py_ssize_t kept = self._unescaped_size
         cdef Value text
-        cdef char* plain
+        cdef char* bare
         cdef const char* end = self._text(p, &text)
         if end is NULL or text.text == p + 1:
             return NULL
         # SAFE: _reserve_unescaped leaves 8 bytes beyond TEXT_MAX, of which _unescape takes at most 4 and the quotes 2.
-        plain = self._unescaped + kept
-        memmove(plain + 1, plain, text.size)
-        plain[0] = plain[text.size + 1] = c'"'
+        bare = self._unescaped + kept
+        memmove(bare + 1, bare, text.size)
+        bare[0] = bare[text.size + 1] = c'"'
         self._unescaped_size = kept
-        if rfc3339(plain, value, &self._dates, &self.fault) is NULL:
+        if rfc3339(bare, value, &self._dates, &self.fault) is NULL:
             return fail(&self.fault, p, b"not a time")
         return end

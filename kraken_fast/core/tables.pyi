@@ -1,1 +1,0 @@
-"""Tables of the scanner; nothing of them is visible from Python."""

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, auto_pickle=False
-"""What the exchange's objects look like: one table for each kind, which drives the scanner. A new channel is a new table.
+"""What the exchange's objects look like: one table for each kind, which drives the scanner.
 
-A row holds its key packed for masked compares, as the wire writes it: `"name":`. Slots count in the order of the rows, so
-the enums in tables.pxd name them; `required` is a mask of slots.
+A row holds its key packed for masked compares, as the wire writes it: `"name":`. Slots count in the order of the rows,
+so the enums in tables.pxd name them; `required` is a mask of slots. A new channel is a new table.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
