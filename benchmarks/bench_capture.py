@@ -16,7 +16,7 @@ from . import corpus
 from .effort import Effort
 from .timing import Contestant, race
 
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a slow disk would have frames dropped, which costs less than writing them
+SHARED_MEMORY = "/dev/shm"
 
 
 def _writer(folder: str, name: str = "capture.kfcap") -> CaptureWriter:

@@ -23,6 +23,13 @@ from .core.line import Line
 from .core.market import Candle, LiveTicker, Trade
 from .types import BOOK_DEPTHS, Ack
 
+BOOK_DECISIONS = {
+    "unverified": OrderBook.give_up_verifying,
+    "invalidated": OrderBook.invalidate,
+    "awaiting": OrderBook.await_snapshot,
+}
+"""What a session does to a book by its own decision, by the event that notes it."""
+
 
 class EventHash(Callbacks):
     """Hashes every book, ticker, trade and candle that a decoder tells, in order. Cost: some 2 us an event.
@@ -128,10 +135,10 @@ class Replayer:
         self.events[name] += 1
         if name in ("opened", "lost"):
             self.decoder.new_epoch()
-        elif name in ("unverified", "invalidated") and isinstance(symbol, str):
+        elif name in BOOK_DECISIONS and isinstance(symbol, str):
             book = self.decoder.book(symbol)
             if book is not None:
-                (book.give_up_verifying if name == "unverified" else book.invalidate)()
+                BOOK_DECISIONS[name](book)
 
 
 class _Told(Callbacks):

@@ -2,6 +2,8 @@ import os
 from types import TracebackType
 from typing import Literal, Self
 
+from typing_extensions import disjoint_base
+
 from .clock import Clock
 from .tee import Tee
 
@@ -11,6 +13,7 @@ ZSTD_LEVEL: int
 
 def part_path(path: str | os.PathLike[str], part: int) -> str: ...
 
+@disjoint_base
 class CaptureWriter(Tee):
     path: str
     frames: int

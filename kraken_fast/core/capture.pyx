@@ -3,9 +3,9 @@
 
 A file is MAGIC and then records, each a header of 24 bytes (payload size u32, check u32, arrival i64 monotonic ns, kind
 u64; all little-endian) and its payload. The check covers the rest of the header and the payload, so damage is found at
-the exact record. Kinds: FRAME a message as on the wire; EVENT a JSON object about the line (opened, lost, gap). The first
-record is the EVENT `begin`, which ties monotonic time to wall time; the last is `end`, or `continued` when a further
-part follows, so that a cut shows even between two records.
+the exact record. Kinds: FRAME a message as on the wire; EVENT a JSON object about the line (opened, lost, gap). The
+first record is the EVENT `begin`, which ties monotonic time to wall time; the last is `end`, or `continued` when a
+further part follows, so that a cut shows even between two records.
 
 Writing copies into a chunk in memory; full chunks, and those older than a second, go to a thread. Rotation is that
 thread's business, compression (zstandard) that of another one. When the disk cannot keep up, whole frames are dropped

@@ -18,13 +18,13 @@ from ..types import Ack, Asset, BOOK_DEPTHS, Gap, Instrument, InstrumentUpdate, 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from .book cimport OrderBook, RawLevel, Stamp
+from .book cimport OrderBook, Stamp
 from .defs cimport (
-    BOOK_EMPTY, BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID, CHANNEL_BOOK, CHANNEL_HEARTBEAT,
-    CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_STATUS, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN,
+    BOOK_EMPTY, BOOK_INVALID, BOOK_UNVERIFIED, BOOK_VALID, CHANNEL_BOOK, CHANNEL_HEARTBEAT,
+    CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN,
     FAILED, IGNORED, MISMATCH, OK, REFUSED, Channel, Status,
 )
 from .handler cimport Handler
@@ -33,18 +33,19 @@ from .market cimport (
     CANDLE_SAME, CandleData, CandleEvent, CandleLog, LiveTicker, Number, NUMBER_HELD, TradeData, TradeLog, Words,
     number_decimal, set_number, value_decimal,
 )
-from .scan cimport (
+from .tables cimport (
     ASSET_BORROWABLE, ASSET_CLASS, ASSET_COLLATERAL, ASSET_ID, ASSET_MARGIN_RATE, ASSET_MULTIPLIER, ASSET_PRECISION,
     ASSET_PRECISION_DISPLAY, ASSET_STATUS, BOOK_ASKS, BOOK_BIDS, BOOK_CHECKSUM, BOOK_SYMBOL, BOOK_TIMESTAMP,
     HEAD_CHANNEL, HEAD_DATA, HEAD_ERROR, HEAD_METHOD, HEAD_REQ_ID, HEAD_RESULT, HEAD_SUCCESS, HEAD_SYMBOL,
-    HEAD_TIME_IN, HEAD_TIME_OUT, HEAD_TYPE, NUMBER_WIDE, OHLC_BEGIN, OHLC_INTERVAL, OHLC_OPEN, OHLC_SYMBOL,
+    HEAD_TIME_IN, HEAD_TIME_OUT, HEAD_TYPE, OHLC_BEGIN, OHLC_INTERVAL, OHLC_OPEN, OHLC_SYMBOL,
     OHLC_TRADES, PAIR_BASE, PAIR_COST_MIN, PAIR_COST_PRECISION, PAIR_HAS_INDEX, PAIR_LIMIT_LONG, PAIR_LIMIT_SHORT,
     PAIR_MARGIN_INITIAL, PAIR_MARGINABLE, PAIR_PRICE_INCREMENT, PAIR_PRICE_PRECISION, PAIR_QTY_INCREMENT,
     PAIR_QTY_MIN, PAIR_QTY_PRECISION, PAIR_QUOTE, PAIR_STATUS, PAIR_SYMBOL, PAIR_TICK_SIZE, STATUS_API_VERSION,
     STATUS_CONNECTION_ID, STATUS_EMERGENCY, STATUS_MAINTENANCE, STATUS_SYSTEM, STATUS_VERSION, TICKER_SYMBOL,
     TRADE_ID, TRADE_ORD_TYPE, TRADE_PRICE, TRADE_QTY, TRADE_SIDE, TRADE_SYMBOL, TRADE_TIMESTAMP,
-    Record, Scanner, Value, pair_table,
+    Record, Value, pair_table,
 )
+from .scan cimport Scanner
 from .sink cimport MessageSink
 from .symbols cimport SYMBOL_MAX, Slot, SymbolTable
 from .utf8 cimport is_ascii, valid_utf8
@@ -343,7 +344,7 @@ cdef class Decoder(MessageSink):
         cdef bint snapshot
         cdef Status result
         if scan.scan(self.buffer, self.size) != OK:
-            return self._refuse(scan.failed_at, scan.reason, "")
+            return self._refuse(scan.fault.at, scan.fault.reason, "")
         channel = scan.channel
         if channel == CHANNEL_HEARTBEAT:
             self.counts[<int>channel] += 1
@@ -637,7 +638,7 @@ cdef class Decoder(MessageSink):
         self.malformed += 1
         excerpt = printable(text[max(0, offset - 20):offset + 40].decode(errors="replace"))
         self.last_error = DecodeError(channel, offset, excerpt, reason.decode(), symbols[0] if symbols else "")
-        if b"{" in text and not foreign:       # else it is no message of a channel: a proxy's text, say
+        if channel or (b"{" in text and not foreign):       # else it is none of ours: a proxy's text, say
             self._distrust(channel, symbols)
         self._tell(self.handler.on_refused, (self.last_error,))
         return REFUSED
