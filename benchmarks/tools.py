@@ -65,7 +65,7 @@ def _messages(arguments: list[str]) -> int:
 
 
 def callgrind(arguments: list[str]) -> dict[str, Any]:
-    """Count instructions a message, by function: two runs of different length, subtracted, so starting counts nothing."""
+    """Count instructions a message, by function: one run subtracted from a longer one, so starting counts nothing."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise MissingToolError("valgrind is not installed")

@@ -60,8 +60,9 @@ def test_only_a_broken_ratio_fails(smoke: dict[str, Any]) -> None:
 
 def test_margins_point_the_right_way(smoke: dict[str, Any]) -> None:
     for row in smoke["gates"]:
-        better = row["measured"] >= row["at_least"] if row["at_least"] is not None else row["measured"] <= row["at_most"]
-        assert better == (row["margin"] >= 1)
+        measured, least, most = row["measured"], row["at_least"], row["at_most"]
+        is_met = measured >= least if least is not None else measured <= most
+        assert is_met == (row["margin"] >= 1)
 
 
 def test_figures_are_appended_never_overwritten(tmp_path: Path) -> None:
