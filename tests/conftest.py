@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _faults_of(reports: list[pytest.TestReport]) -> set[str]:
-    return {str(value) for each in reports for name, value in each.user_properties if name == "fault"}
+    return {str(value) for each in reports for name, value in getattr(each, "user_properties", ()) if name == "fault"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

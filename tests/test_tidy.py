@@ -20,7 +20,7 @@ TESTS = sorted(path for top in ("tests", "benchmarks") for path in (ROOT / top).
 COMPILED = sorted(CORE.glob("*.pyx"))
 
 LINES_MAX = 760
-LONGER = {"kraken_fast/core/scan.pyx": 980}  # one scanner and one table per channel: apart, neither is understood
+LONGER = {"kraken_fast/core/scan.pyx": 1020}  # one scanner and one table per channel: apart, neither is understood
 COLUMNS_MAX = 120
 
 # Which floor a module stands on: it imports from its own or from below.
@@ -29,6 +29,7 @@ FLOORS = [
     {"core"},
     {"config", "policy", "subscription_records"},
     {"dial", "subscriptions", "transport", "events"},
+    {"session"},
     {"feed"},
     {"cli", "__main__"},
 ]
