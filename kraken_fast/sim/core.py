@@ -17,15 +17,18 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from decimal import Decimal
 from typing import Literal
 
 from ..errors import ConfigError
+from .account import Account, NewAccount, open_account
 from .faults import Faults
 from .feed import MarketFeed
 from .instruments import Listing, Pair, PairStatus, instrument_message
 from .line import Line, State
 from .market import Market
 from .message import Message, status_text
+from .private import PrivateApi
 from .rest import Response, RestApi
 from .session import WsSession
 from .texts import NS_PER_MS, NS_PER_S
@@ -76,6 +79,10 @@ class ExchangeCore:
         levels: price levels of each side that the crowd keeps up.
         snapshot_delay_ms: from acknowledgement to snapshot.
         limit_connections: refuse an address after 150 connections in ten minutes.
+        accounts: who may trade; None for one account with round balances.
+        history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
+            disagree.
+        limit_calls: whether the REST call counters refuse.
 
     Raises:
         UnknownSymbolError: a symbol was not recorded.
@@ -92,6 +99,9 @@ class ExchangeCore:
         levels: int = 250,
         snapshot_delay_ms: int = 0,
         limit_connections: bool = False,
+        accounts: Iterable[NewAccount] | None = None,
+        history_cost: int = 4,
+        limit_calls: bool = True,
     ) -> None:
         if isinstance(symbols, str) and symbols != "all":
             raise ConfigError("symbols", symbols, 'a list of symbols, "all" or None')
@@ -103,6 +113,8 @@ class ExchangeCore:
         self.now_ns = now_ns
         self.rate = rate
         self.levels = levels
+        if history_cost not in (2, 4):
+            raise ConfigError("history_cost", history_cost, "2 or 4")
         self.snapshot_delay_ns = snapshot_delay_ms * NS_PER_MS
         everything = symbols == "all"
         self.listing = Listing(None if everything else DEFAULT_SYMBOLS if symbols is None else symbols)
@@ -111,6 +123,12 @@ class ExchangeCore:
         self.lines: dict[int, Line] = {}
         self.instrument_subscribers: dict[WsSession, None] = {}
         self._limiter = ConnectionLimiter() if limit_connections else None
+        self.accounts: dict[str, Account] = {}
+        for account in (NewAccount(),) if accounts is None else accounts:
+            self.open_account(account)
+        self.private = PrivateApi(
+            self, self._rng("tokens"), history_cost=history_cost, limit_calls=limit_calls
+        )
         self._rest = RestApi(self)
         self._last_line = 0
         self._feeds: dict[str, MarketFeed] = {}
@@ -188,9 +206,45 @@ class ExchangeCore:
         line.lost()
         self.lines.pop(line.number, None)
 
-    def http(self, method: str, path: str, query: str = "", body: bytes = b"") -> Response:
-        """Answer one REST request; `path` is such as /0/public/Time, `query` comes undecoded."""
-        return self._rest.handle(method, path, query, body)
+    def open_account(self, new: NewAccount) -> Account:
+        """Open an account, deposit its balances and make its first key.
+
+        Raises:
+            ConfigError: the name is taken, an asset is not listed, or a balance has too many decimals.
+        """
+        return open_account(new, self.accounts, self.listing, self._rng(f"account {new.name}"), self.now_ns())
+
+    def last_price(self, asset: str, quote: str) -> Decimal | None:
+        """Give the last price of an asset in another, None if no opened market tells."""
+        if asset == quote:
+            return Decimal(1)
+        if f"{asset}/{quote}" in self._feeds:
+            return self.market(f"{asset}/{quote}").trades[-1].price
+        if f"{quote}/{asset}" in self._feeds:
+            return 1 / self.market(f"{quote}/{asset}").trades[-1].price
+        return None
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
+    ) -> Response:
+        """Answer one REST request.
+
+        Args:
+            method: of HTTP.
+            path: such as /0/public/Time.
+            query: of the URL, undecoded.
+            body: as it came: the signature covers its bytes.
+            headers: of the request, in any case of letters.
+            address: of the caller: lockouts go by it.
+        """
+        lower = {name.lower(): value for name, value in (headers or {}).items()}
+        return self._rest.handle(method, path, query, body, lower, address)
 
     def advance(self, steps_max: int = 10_000) -> None:
         """Let happen what is due by now. Afterwards poll the lines.

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from .account import Account, NewAccount
 from .candles import Trade
 from .core import ExchangeCore, SystemStatus
 from .faults import Faults
@@ -21,7 +22,7 @@ from .session import WsSession
 
 
 class Exchange:
-    """Kraken's public side on loopback, with a seed, the truth, and faults.
+    """Kraken on loopback, with a seed, accounts, the truth, and faults.
 
         async with Exchange(["BTC/USD"], seed=7) as ex:
             ...connect your client to ex.ws_url and ex.rest_url...
@@ -40,6 +41,11 @@ class Exchange:
         snapshot_delay_ms: from acknowledgement to snapshot; some 100 ms were seen on the real exchange.
         limit_connections: refuse an address after 150 connections in ten minutes; None means only off
             loopback.
+        accounts: who may trade, as `NewAccount`; None for one with round balances and every permission of a
+            bot.
+        history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
+            disagree.
+        limit_calls: whether the REST call counters refuse.
         now_ns: the clock, nanoseconds since the epoch; it must not go back. By default the wall clock as it
             was at the start, continued by the monotonic one.
 
@@ -61,6 +67,9 @@ class Exchange:
         levels: int = 250,
         snapshot_delay_ms: int = 0,
         limit_connections: bool | None = None,
+        accounts: Iterable[NewAccount] | None = None,
+        history_cost: int = 4,
+        limit_calls: bool = True,
         now_ns: Callable[[], int] | None = None,
     ) -> None:
         loopback = host in ("localhost", "::1") or host.startswith("127.")
@@ -72,6 +81,9 @@ class Exchange:
             levels=levels,
             snapshot_delay_ms=snapshot_delay_ms,
             limit_connections=not loopback if limit_connections is None else limit_connections,
+            accounts=accounts,
+            history_cost=history_cost,
+            limit_calls=limit_calls,
         )
         self.ca_file: str | None = None
         self._host = host
@@ -115,9 +127,33 @@ class Exchange:
         return self.core.sessions
 
     def addresses(self) -> dict[str, str]:
-        """Give what a client must know, for one line of JSON: ws_url, rest_url and, with TLS, ca_file."""
+        """Give what a client must know, for one line of JSON.
+
+        That is ws_url and rest_url; api_key and api_secret if there is an account; ca_file with TLS.
+        """
+        keys = {"api_key": self.api_key, "api_secret": self.api_secret} if self.core.accounts else {}
         ca_file = {} if self.ca_file is None else {"ca_file": self.ca_file}
-        return {"ws_url": self.ws_url, "rest_url": self.rest_url, **ca_file}
+        return {"ws_url": self.ws_url, "rest_url": self.rest_url, **keys, **ca_file}
+
+    @property
+    def account(self) -> Account:
+        """The first account: its balances, orders, executions and ledger as they truly are."""
+        return next(iter(self.core.accounts.values()))
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """All accounts by name."""
+        return self.core.accounts
+
+    @property
+    def api_key(self) -> str:
+        """The first key of the first account."""
+        return self.account.keys[0].key
+
+    @property
+    def api_secret(self) -> str:
+        """Its secret, base64."""
+        return self.account.keys[0].secret
 
     def book(self, symbol: str) -> BookTruth:
         """Give the whole book as it is now.

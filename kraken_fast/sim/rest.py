@@ -20,6 +20,7 @@ from .candles import CANDLES_MAX, INTERVALS, Candle, CandleSeries, Trade
 from .engine import BookSide
 from .instruments import Asset, Pair, asset_altname, asset_id
 from .market import Market
+from .refusals import RestError
 from .texts import NS_PER_S, padded, rfc3339
 
 if TYPE_CHECKING:
@@ -52,10 +53,6 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
-class RestError(Exception):
-    """An error in Kraken's words."""
-
-
 class RestApi:
     """The public endpoints of one exchange.
 
@@ -77,30 +74,39 @@ class RestApi:
             "Spread": self._spread,
         }
 
-    def handle(self, method: str, path: str, query: str = "", body: bytes = b"") -> Response:
+    def handle(
+        self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str], address: str
+    ) -> Response:
         """Answer one request.
 
         Args:
             method: of HTTP. Public endpoints are read with GET; POST has not worked on them since 2024.
             path: such as /0/public/Time.
             query: of the URL, undecoded.
-            body: unused by public endpoints.
+            body: of a private call.
+            headers: by lower-case name.
+            address: of the caller.
         """
-        del body
         try:
-            result = self._result(method, path, dict(parse_qsl(query, keep_blank_values=True)))
+            if path.startswith("/0/private/"):
+                result = self._private(method, path, body, headers, address)
+            else:
+                result = self._public_result(method, path, query)
         except RestError as error:
             return _json({"error": [str(error)]})
         return _json({"error": [], "result": result})
 
-    def _result(self, method: str, path: str, params: Mapping[str, str]) -> Any:
+    def _private(self, method: str, path: str, body: bytes, headers: Mapping[str, str], address: str) -> Any:
+        if method != "POST":
+            raise RestError("EGeneral:Unknown method")
+        return self._core.private.handle(path, body, headers, address)
+
+    def _public_result(self, method: str, path: str, query: str) -> Any:
         prefix, _, name = path.rpartition("/")
-        if prefix == "/0/private":
-            raise RestError("EAPI:Invalid key")
         endpoint = self._public.get(name)
         if prefix != "/0/public" or endpoint is None or method != "GET":
             raise RestError("EGeneral:Unknown method")
-        return endpoint(params)
+        return endpoint(dict(parse_qsl(query, keep_blank_values=True)))
 
     def _time(self, params: Mapping[str, str]) -> Any:
         seconds = self._core.now_ns() // NS_PER_S

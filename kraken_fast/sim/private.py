@@ -1,0 +1,152 @@
+"""The private REST endpoints that tell an account what it has and what it did."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from .account import Account, ApiKey, Books
+from .gate import Call, Gate
+from .instruments import Asset, asset_altname, asset_id
+from .refusals import RestError
+from .texts import NS_PER_S, padded
+
+if TYPE_CHECKING:
+    from .core import ExchangeCore
+
+TOKEN_SECONDS = 900
+"""A WebSocket token must be used first within this time."""
+
+ZERO = Decimal(0)
+Handler = Callable[[Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Who may open private channels with a token, and until when it must have been used first."""
+
+    account: Account
+    key: ApiKey
+    expires_ns: int
+
+
+class PrivateApi:
+    """The private endpoints of one exchange.
+
+    Args:
+        core: the exchange.
+        rng: draws tokens.
+        history_cost: see `Gate`.
+        limit_calls: see `Gate`.
+    """
+
+    def __init__(
+        self, core: ExchangeCore, rng: random.Random, *, history_cost: int, limit_calls: bool
+    ) -> None:
+        self.tokens: dict[str, Token] = {}
+        self.gate = Gate(
+            core.accounts.values(), core.faults, history_cost=history_cost, limit_calls=limit_calls
+        )
+        self._core = core
+        self._rng = rng
+        self._endpoints: dict[str, Handler] = {
+            "GetWebSocketsToken": self._token,
+            "GetApiKeyInfo": self._key_info,
+            "Balance": self._balance,
+            "BalanceEx": self._balance_ex,
+            "TradeBalance": self._trade_balance,
+            "OpenPositions": lambda _: {},  # there is no margin here, so nobody has a position
+        }
+
+    def handle(self, path: str, body: bytes, headers: Mapping[str, str], address: str) -> Any:
+        """Answer one call with its result.
+
+        Raises:
+            RestError: it is refused.
+        """
+        now_ns = self._core.now_ns()
+        call = self.gate.admit(path, body, headers, address, now_ns, self._endpoints.__contains__)
+        if self._core.system_status == "maintenance":
+            raise RestError("EService:Unavailable")
+        return self._endpoints[call.name](call)
+
+    def books(self, call: Call) -> Books:
+        """Give what a query shows: the account, or what it was if a `lag` fault says so."""
+        fault = self._core.faults.fire("lag", endpoint=call.name)
+        return call.account.as_of(call.now_ns - int(fault["seconds"] * NS_PER_S)) if fault else call.account
+
+    def asset(self, name: str) -> Asset:
+        """Find an asset by any of its names.
+
+        Raises:
+            RestError: it is not listed.
+        """
+        for asset in self._core.listing.assets.values():
+            if name in (asset.id, asset_altname(asset.id), asset_id(asset.id)):
+                return asset
+        raise RestError("EQuery:Unknown asset")
+
+    def amount(self, asset: str, amount: Decimal) -> str:
+        """Write an amount of an asset with all its decimals."""
+        return padded(amount, self._core.listing.assets[asset].precision)
+
+    def _token(self, call: Call) -> Any:
+        token = base64.b64encode(self._rng.randbytes(32)).decode().translate({43: "a", 47: "b", 61: None})
+        self.tokens[token] = Token(call.account, call.key, call.now_ns + TOKEN_SECONDS * NS_PER_S)
+        return {"token": token, "expires": TOKEN_SECONDS}
+
+    def _key_info(self, call: Call) -> Any:
+        # Clients disagree on the names; snake_case is what two of them decode from the wire.
+        key = call.key
+        return {
+            "api_key_name": key.name,
+            "api_key": key.key,
+            "nonce": str(key.nonce),
+            "nonce_window": str(key.nonce_window),
+            "permissions": sorted(key.permissions),
+            "iban": "AA00 N00G 0000 0000",
+            "valid_until": "0",
+            "query_from": "0",
+            "query_to": "0",
+            "created_time": str(key.created_ns // NS_PER_S),
+            "modified_time": str(key.created_ns // NS_PER_S),
+            "ip_allowlist": [],
+            "last_used": str(key.used_ns // NS_PER_S),
+        }
+
+    def _balance(self, call: Call) -> Any:
+        return {
+            asset_id(asset): self.amount(asset, balance)
+            for asset, balance in self.books(call).balances.items()
+        }
+
+    def _balance_ex(self, call: Call) -> Any:
+        books = self.books(call)
+        return {
+            asset_id(asset): {
+                "balance": self.amount(asset, balance),
+                "hold_trade": self.amount(asset, books.hold(asset)),
+            }
+            for asset, balance in books.balances.items()
+        }
+
+    def _trade_balance(self, call: Call) -> Any:
+        asset = self.asset(call.params.text("asset") or "ZUSD").id
+        books = self.books(call)
+        rate = self._core.last_price(asset, "USD") or Decimal(1)
+        total = free = ZERO
+        for held, balance in books.balances.items():
+            # What has no price here counts for nothing, as it does not serve as collateral.
+            price = self._core.last_price(held, "USD")
+            if price is not None:
+                total += balance * price / rate
+                free += (balance - books.hold(held)) * price / rate
+        worth, left, nothing = self.amount(asset, total), self.amount(asset, free), self.amount(asset, ZERO)
+        margin = dict.fromkeys(
+            ("m", "uv", "n", "c", "v"), nothing
+        )  # no positions, so nothing bound or floating
+        return {"eb": worth, "tb": worth, **margin, "e": worth, "mf": worth, "mfo": left}
