@@ -22,6 +22,7 @@ from typing import Literal
 
 from ..errors import ConfigError
 from .account import Account, NewAccount, open_account
+from .desk import Desk
 from .faults import Faults
 from .feed import MarketFeed
 from .instruments import Listing, Pair, PairStatus, instrument_message
@@ -83,6 +84,7 @@ class ExchangeCore:
         history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
             disagree.
         limit_calls: whether the REST call counters refuse.
+        limit_orders: whether the engine counters and the ceilings of open orders do.
 
     Raises:
         UnknownSymbolError: a symbol was not recorded.
@@ -102,6 +104,7 @@ class ExchangeCore:
         accounts: Iterable[NewAccount] | None = None,
         history_cost: int = 4,
         limit_calls: bool = True,
+        limit_orders: bool = True,
     ) -> None:
         if isinstance(symbols, str) and symbols != "all":
             raise ConfigError("symbols", symbols, 'a list of symbols, "all" or None')
@@ -126,6 +129,7 @@ class ExchangeCore:
         self.accounts: dict[str, Account] = {}
         for account in (NewAccount(),) if accounts is None else accounts:
             self.open_account(account)
+        self.desk = Desk(self, limit_orders=limit_orders)
         self.private = PrivateApi(
             self, self._rng("tokens"), history_cost=history_cost, limit_calls=limit_calls
         )
@@ -156,6 +160,7 @@ class ExchangeCore:
         """The time before which nothing happens by itself, or None if never anything does."""
         times = [feed.market.next_step_ns for feed in self._feeds.values()]
         times += [line.deadline_ns for line in self.lines.values()]
+        times.append(self.desk.deadline_ns)
         return min((time_ns for time_ns in times if time_ns is not None), default=None)
 
     def is_tradable(self, symbol: str) -> bool:
@@ -182,6 +187,7 @@ class ExchangeCore:
             pair = self.listing.pair(symbol)
             rng = self._rng(f"market {symbol}")
             feed = MarketFeed(Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate))
+            feed.market.on_fills = self.desk.on_fills
             self._feeds[symbol] = feed
             self._govern(feed.market)
         return feed
@@ -257,6 +263,7 @@ class ExchangeCore:
         now_ns = self.now_ns()
         for feed in list(self._feeds.values()):
             feed.market.advance(now_ns, steps_max)
+        self.desk.advance(now_ns)
 
     def set_system_status(self, status: SystemStatus) -> None:
         """Change the state of the engine and tell every session.
@@ -289,6 +296,8 @@ class ExchangeCore:
         pair = self.listing.pair(symbol).with_precision(price_precision, qty_precision)
         if status is not None:
             pair = pair.with_status(status)
+        if (pair.price_precision, pair.qty_precision) != self._precisions(symbol):
+            self.desk.withdraw_all(symbol, self.now_ns())
         self.listing.pairs[symbol] = pair
         market = self.market(symbol)
         market.set_pair(pair)
@@ -296,6 +305,10 @@ class ExchangeCore:
         message = Message(instrument_message("update", (), [pair]), "update", "instrument")
         for session in list(self.instrument_subscribers):
             session.deliver(message)
+
+    def _precisions(self, symbol: str) -> tuple[int, int]:
+        pair = self.listing.pairs[symbol]
+        return pair.price_precision, pair.qty_precision
 
     def _govern(self, market: Market) -> None:
         """Let the crowd do what the states of exchange and pair allow."""

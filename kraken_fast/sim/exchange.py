@@ -46,6 +46,7 @@ class Exchange:
         history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
             disagree.
         limit_calls: whether the REST call counters refuse.
+        limit_orders: whether the engine counters and the ceilings of open orders do.
         now_ns: the clock, nanoseconds since the epoch; it must not go back. By default the wall clock as it
             was at the start, continued by the monotonic one.
 
@@ -70,6 +71,7 @@ class Exchange:
         accounts: Iterable[NewAccount] | None = None,
         history_cost: int = 4,
         limit_calls: bool = True,
+        limit_orders: bool = True,
         now_ns: Callable[[], int] | None = None,
     ) -> None:
         loopback = host in ("localhost", "::1") or host.startswith("127.")
@@ -84,6 +86,7 @@ class Exchange:
             accounts=accounts,
             history_cost=history_cost,
             limit_calls=limit_calls,
+            limit_orders=limit_orders,
         )
         self.ca_file: str | None = None
         self._host = host

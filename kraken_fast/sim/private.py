@@ -10,8 +10,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from .account import Account, ApiKey, Books
+from .entry import Trading
 from .gate import Call, Gate
-from .instruments import Asset, asset_altname, asset_id
+from .instruments import Asset, Pair, asset_altname, asset_id
+from .queries import Queries
 from .refusals import RestError
 from .texts import NS_PER_S, padded
 
@@ -60,6 +62,8 @@ class PrivateApi:
             "BalanceEx": self._balance_ex,
             "TradeBalance": self._trade_balance,
             "OpenPositions": lambda _: {},  # there is no margin here, so nobody has a position
+            **Queries(self).endpoints,
+            **Trading(self, core, core.desk).endpoints,
         }
 
     def handle(self, path: str, body: bytes, headers: Mapping[str, str], address: str) -> Any:
@@ -69,6 +73,7 @@ class PrivateApi:
             RestError: it is refused.
         """
         now_ns = self._core.now_ns()
+        self._core.desk.advance(now_ns)
         call = self.gate.admit(path, body, headers, address, now_ns, self._endpoints.__contains__)
         if self._core.system_status == "maintenance":
             raise RestError("EService:Unavailable")
@@ -90,9 +95,28 @@ class PrivateApi:
                 return asset
         raise RestError("EQuery:Unknown asset")
 
+    def pair(self, symbol: str) -> Pair:
+        """Give a pair by its symbol, with its present precisions."""
+        return self._core.listing.pairs[symbol]
+
+    def listed_pair(self, name: str) -> Pair:
+        """Find a pair by any of its names.
+
+        Raises:
+            RestError: it is not listed.
+        """
+        pair = self._core.listing.named(name)
+        if pair is None:
+            raise RestError("EQuery:Unknown asset pair")
+        return pair
+
+    def precision(self, asset: str) -> int:
+        """Give the decimals of an asset."""
+        return self._core.listing.assets[asset].precision
+
     def amount(self, asset: str, amount: Decimal) -> str:
         """Write an amount of an asset with all its decimals."""
-        return padded(amount, self._core.listing.assets[asset].precision)
+        return padded(amount, self.precision(asset))
 
     def _token(self, call: Call) -> Any:
         token = base64.b64encode(self._rng.randbytes(32)).decode().translate({43: "a", 47: "b", 61: None})

@@ -18,9 +18,11 @@ from urllib.parse import parse_qsl
 
 from .candles import CANDLES_MAX, INTERVALS, Candle, CandleSeries, Trade
 from .engine import BookSide
+from .fees import SCHEDULE
 from .instruments import Asset, Pair, asset_altname, asset_id
 from .market import Market
 from .refusals import RestError
+from .rows import long_price
 from .texts import NS_PER_S, padded, rfc3339
 
 if TYPE_CHECKING:
@@ -31,10 +33,6 @@ TRADES_PER_CALL_MAX = 1000
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-# Thresholds of 30-day volume and percent, the first three of the schedule; JSON numbers on the wire.
-_FEES = ((0, 0.4), (10_000, 0.35), (50_000, 0.24))
-_FEES_MAKER = ((0, 0.25), (10_000, 0.2), (50_000, 0.14))
 
 _INFO_KEYS = {
     "info": None,
@@ -207,7 +205,7 @@ class RestApi:
         key, pair = self._pair(params)
         since_s = _integer(params, "since", 0)
         rows = [
-            [time_ns // NS_PER_S, _long_price(quote.bid, pair), _long_price(quote.ask, pair)]
+            [time_ns // NS_PER_S, long_price(quote.bid, pair), long_price(quote.ask, pair)]
             for time_ns, quote in self._core.market(pair.symbol).quotes
             if time_ns // NS_PER_S >= since_s
         ]
@@ -225,16 +223,11 @@ class RestApi:
         The key is the pair's id whatever name was used, but a name with a slash answers as asked:
         python-kraken-sdk 3.5.1 looks up `BTC/USD` in the answer to `pair=BTC/USD`.
         """
-        names = {
-            alias: pair
-            for pair in self._core.listing.pairs.values()
-            for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
-        }
         found = []
         for name in _split(params.get("pair")):
-            if name not in names:
+            pair = self._core.listing.named(name)
+            if pair is None:
                 raise RestError("EQuery:Unknown asset pair")
-            pair = names[name]
             found.append((name if "/" in name else _key(pair, _modern(params)), pair))
         return found
 
@@ -285,11 +278,6 @@ def _number(number: Decimal) -> int | float:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-def _long_price(price: Decimal, pair: Pair) -> str:
-    """Write a price in the long form: five decimals, or two more than the pair has."""
-    return padded(price, max(5, pair.price_precision + 2))
-
-
 def _asset(asset: Asset) -> dict[str, Any]:
     row: dict[str, Any] = {
         "aclass": "currency",
@@ -303,6 +291,11 @@ def _asset(asset: Asset) -> dict[str, Any]:
     if asset.margin_rate is not None:
         row["margin_rate"] = _plain(asset.margin_rate)
     return row
+
+
+def _fees(*, maker: bool) -> list[list[int | float]]:
+    """Give the schedule as JSON numbers: volume and percent."""
+    return [[_number(tier.volume), _number(tier.percent(maker=maker))] for tier in SCHEDULE]
 
 
 def _pair(pair: Pair, modern: bool) -> dict[str, Any]:
@@ -322,8 +315,8 @@ def _pair(pair: Pair, modern: bool) -> dict[str, Any]:
         "lot_multiplier": 1,
         "leverage_buy": leverage,
         "leverage_sell": leverage,
-        "fees": _FEES,
-        "fees_maker": _FEES_MAKER,
+        "fees": _fees(maker=False),
+        "fees_maker": _fees(maker=True),
         "fee_volume_currency": "USD" if modern else "ZUSD",
         "margin_call": 80,
         "margin_stop": 40,
@@ -345,7 +338,7 @@ def _ticker(market: Market) -> dict[str, Any]:
     today = market.candles[1440].running
 
     def price(number: Decimal) -> str:
-        return _long_price(number, pair)
+        return long_price(number, pair)
 
     def lots(best: Decimal, qty: Decimal) -> list[str]:
         # Whole lots, never none where there is a price: best sizes cannot be read from here.
@@ -366,7 +359,7 @@ def _ticker(market: Market) -> dict[str, Any]:
 
 
 def _no_ticker(pair: Pair) -> dict[str, Any]:
-    price, qty = _long_price(Decimal(0), pair), padded(Decimal(0), pair.qty_precision)
+    price, qty = long_price(Decimal(0), pair), padded(Decimal(0), pair.qty_precision)
     best = [price, "0", "0.000"]
     two = [price, price]
     return {
@@ -385,7 +378,7 @@ def _no_ticker(pair: Pair) -> dict[str, Any]:
 def _levels(side: BookSide, count: int, market: Market) -> list[list[Any]]:
     seconds = market.changed_ns // NS_PER_S
     return [
-        [_long_price(level.price, market.pair), padded(level.qty, 3), seconds] for level in side.best(count)
+        [long_price(level.price, market.pair), padded(level.qty, 3), seconds] for level in side.best(count)
     ]
 
 
@@ -416,7 +409,7 @@ def _candle(candle: Candle, pair: Pair) -> list[Any]:
 def _trade(trade: Trade, pair: Pair) -> list[Any]:
     seconds, rest_ns = divmod(trade.time_ns, NS_PER_S)
     return [
-        _long_price(trade.price, pair),
+        long_price(trade.price, pair),
         padded(trade.qty, pair.qty_precision),
         float(f"{seconds}.{rest_ns // 100:07d}"),
         "b" if trade.side == "buy" else "s",

@@ -183,6 +183,11 @@ class Box:
         }
         return self.core.http("POST", path, "", body, headers)
 
+    @staticmethod
+    def answer(response: Response) -> Any:
+        """Parse an answer."""
+        return json.loads(response.body)
+
     def ask(self, name: str, **params: Any) -> Any:
         """Make a private call with these fields and give its parsed answer."""
         return json.loads(self.post(name, params).body)
