@@ -25,6 +25,7 @@ from .account import Account, NewAccount, open_account
 from .desk import Desk
 from .faults import Faults
 from .feed import MarketFeed
+from .ids import derived
 from .instruments import Listing, Pair, PairStatus, instrument_message
 from .line import Line, State
 from .market import Market
@@ -229,6 +230,10 @@ class ExchangeCore:
         if f"{quote}/{asset}" in self._feeds:
             return 1 / self.market(f"{quote}/{asset}").trades[-1].price
         return None
+
+    def order_name(self, symbol: str, engine_id: int) -> str:
+        """Give the id under which the world sees a resting order: an account's own, or one of the crowd's."""
+        return self.desk.order_id(symbol, engine_id) or derived("O", self.seed, symbol, engine_id)
 
     def http(
         self,

@@ -117,6 +117,11 @@ class Desk:
                 for order in account.live_orders():
                     self.cancel(account, order, now_ns, TIMEOUT)
 
+    def order_id(self, symbol: str, engine_id: int) -> str | None:
+        """Give the id of the account's order that rests in a market under this number, None if the crowd's."""
+        owner = self._resting.get((symbol, engine_id))
+        return None if owner is None else owner[1]
+
     # What an account asks for --------------------------------------------------------------------------------
 
     def charge(self, account: Account, symbol: str, points: Decimal | int, now_ns: int) -> None:

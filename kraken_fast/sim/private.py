@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from .account import Account, ApiKey, Books
 from .entry import Trading
+from .exports import Exports
+from .fees import SCHEDULE, fee_tier, next_tier
 from .gate import Call, Gate
 from .instruments import Asset, Pair, asset_altname, asset_id
+from .params import invalid
 from .queries import Queries
 from .refusals import RestError
+from .rows import long_price
 from .texts import NS_PER_S, padded
 
 if TYPE_CHECKING:
@@ -22,6 +26,11 @@ if TYPE_CHECKING:
 
 TOKEN_SECONDS = 900
 """A WebSocket token must be used first within this time."""
+
+LEVEL3_DEPTHS = (0, 10, 25, 100, 250, 1000)
+
+MONEY_MOVERS = ("Withdraw", "WithdrawCancel", "WalletTransfer", "AccountTransfer")
+"""Known so that a client's guard can be tried; a key without the permission is refused before."""
 
 ZERO = Decimal(0)
 Handler = Callable[[Call], Any]
@@ -62,7 +71,12 @@ class PrivateApi:
             "BalanceEx": self._balance_ex,
             "TradeBalance": self._trade_balance,
             "OpenPositions": lambda _: {},  # there is no margin here, so nobody has a position
+            "CreditLines": lambda _: None,  # for the largest customers only; for others Kraken gives null
+            "TradeVolume": self._trade_volume,
+            "Level3": self._level3,
+            **dict.fromkeys(MONEY_MOVERS, _refuse),
             **Queries(self).endpoints,
+            **Exports(self, rng).endpoints,
             **Trading(self, core, core.desk).endpoints,
         }
 
@@ -174,3 +188,69 @@ class PrivateApi:
             ("m", "uv", "n", "c", "v"), nothing
         )  # no positions, so nothing bound or floating
         return {"eb": worth, "tb": worth, **margin, "e": worth, "mf": worth, "mfo": left}
+
+    def _trade_volume(self, call: Call) -> Any:
+        volume = call.account.volume_usd
+        usd = 4  # the fee schedule counts in ZUSD, whether dollars are listed here or not
+        worth = sum(
+            (
+                balance * (self._core.last_price(asset, "USD") or ZERO)
+                for asset, balance in call.account.balances.items()
+            ),
+            ZERO,
+        )
+        result: dict[str, Any] = {
+            "currency": "ZUSD",
+            "volume": padded(volume, usd),
+            "inputs": {
+                "domain_spot_volume_30d": padded(volume, usd),
+                "domain_futures_volume_30d": padded(ZERO, usd),
+                "domain_assets_on_platform": padded(worth, usd),
+            },
+        }
+        pairs = [self.listed_pair(name) for name in call.params.names("pair")]
+        if pairs:
+            for name, maker in (("fees", False), ("fees_maker", True)):
+                result[name] = {pair.rest_id: _fee_row(volume, maker=maker) for pair in pairs}
+        return result
+
+    def _level3(self, call: Call) -> Any:
+        pair = self.listed_pair(call.params.required("pair"))
+        depth = call.params.integer("depth", 100)
+        if depth not in LEVEL3_DEPTHS:
+            raise invalid("depth")
+        market = self._core.market(pair.symbol)
+        return {
+            "pair": pair.symbol,
+            **{
+                name: [
+                    {
+                        "price": long_price(level.price, pair),
+                        "qty": padded(order.qty, 8),
+                        "order_id": self._core.order_name(pair.symbol, order.order_id),
+                        "timestamp": order.time_ns,
+                    }
+                    for level in side.best(depth or len(side))
+                    for order in level.orders.values()
+                ]
+                for name, side in (("bids", market.engine.bids), ("asks", market.engine.asks))
+            },
+        }
+
+
+def _refuse(_: Call) -> Any:
+    raise RestError("EAPI:Feature disabled")
+
+
+def _fee_row(volume: Decimal, *, maker: bool) -> dict[str, str | None]:
+    tier = fee_tier(volume)
+    above = next_tier(tier)
+    percents = [each.percent(maker=maker) for each in SCHEDULE]
+    return {
+        "fee": padded(tier.percent(maker=maker), 4),
+        "minfee": padded(min(percents), 4),
+        "maxfee": padded(max(percents), 4),
+        "nextfee": None if above is None else padded(above.percent(maker=maker), 4),
+        "nextvolume": None if above is None else padded(above.volume, 4),
+        "tiervolume": padded(tier.volume, 4),
+    }

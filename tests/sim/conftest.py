@@ -206,7 +206,7 @@ class Box:
         return str(text)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_box() -> type[Box]:
     return Box
 
