@@ -163,7 +163,7 @@ class Dialer:
             assert protocol is not None
             await protocol.wait_until_handshake_complete()
             if protocol.listener is None:  # picows calls it success when the socket closes before the upgrade
-                raise HandshakeError(protocol.cause or "connection closed during the upgrade")  # noqa: TRY301
+                raise HandshakeError(protocol.cause or "connection closed during the upgrade")
         except BaseException:
             if protocol is not None:
                 protocol.abort()

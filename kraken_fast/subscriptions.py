@@ -394,6 +394,7 @@ class Subscriptions:
         entry.asked = 0
         self._enter(entry, Phase.IDLE)
         if entry.wanted:
+            self._tell(EventKind.LEFT, entry)
             self._queue(entry, heals=True)
         else:
             self._forget(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 import report
 import trustme
 import uvloop
+
+# Processes that tests start see the installed package too, not the uncompiled tree that they are started in.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,

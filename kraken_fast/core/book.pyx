@@ -331,9 +331,11 @@ cdef class Book:
     @property
     def mid_float(self):
         """Middle of best bid and best ask as float, None if a side is empty."""
+        cdef double ask
         if not _count(&self.bid_side) or not _count(&self.ask_side):
             return None
-        return (self.best_ask_float + self.best_bid_float) / 2
+        ask = fixed_float(self.best_ask_key(), self.price_scale)
+        return (ask + fixed_float(self.best_bid_key(), self.price_scale)) / 2
 
     @property
     def bids(self):

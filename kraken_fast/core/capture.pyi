@@ -1,10 +1,13 @@
 import os
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, final
+
+from typing_extensions import disjoint_base
 
 from .clock import Clock
 from .tee import Tee
 
+@disjoint_base
 class CaptureWriter(Tee):
     path: str
     frames: int
@@ -15,6 +18,7 @@ class CaptureWriter(Tee):
     def flush(self) -> None: ...
     def close(self) -> None: ...
 
+@final
 class CaptureReader:
     path: str
     offset: int

@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class Histogram:
     count: int
     max_ns: int

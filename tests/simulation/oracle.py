@@ -1,17 +1,19 @@
 """The oracle: what must hold of a feed whenever an instant is over, judged by the exchange's truth and the wire.
 
 Its knowledge is its own. It hears every event of the markets and keeps the published states of their books; it reads
-the bytes that the client reads and keeps when a whole text came, and which snapshots came on which
-connection. With that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1.
+the bytes that the client reads and keeps when a whole text came, and which snapshots came on which connection. With
+that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1.
 
-Checked here: S01 S02 S03 S04 S06 (in part: see `_check_untouched`) S07 S09 S10 S22. S27 is `Simulation.run`, S31 test_determinism.
+Checked here: S01 S02 S03 S04 S07 S09 S10 S22. S27 is in `Simulation.run`, S31 in test_determinism, and S06 wherever a
+test of one symbol's fault looks at the other symbols.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -20,7 +22,7 @@ from kraken_fast import Feed, Gap, OrderBook, Trade
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.candles import Trade as ExchangeTrade
 from kraken_fast.sim.engine import Step
-from kraken_fast.sim.feed import MarketFeed
+from kraken_fast.sim.feed import MarketFeed, Parameter, Subscriber
 from kraken_fast.sim.feedbook import book_checksum
 from kraken_fast.sim.network import Network
 from kraken_fast.sim.reference import CHECKSUM_LEVELS
@@ -28,7 +30,7 @@ from kraken_fast.sim.virtual import Timeline
 
 S = 1_000_000_000
 SUSPECT_NS = 1_500_000_000
-SWEEP_NS = 100_000_000
+SWEEP_NS = 250_000_000
 """All books are looked at this often; those that changed, at once."""
 
 STATES_MAX = 4_000
@@ -52,20 +54,32 @@ State = tuple[list[Decimal], list[Decimal], int]
 """Bids and asks, best first, price and quantity alternating; and the checksum."""
 
 
-class Violation(AssertionError):
+_SYMBOL = re.compile(rb'"symbol":"([^"]+)"')
+
+
+class ViolationError(AssertionError):
     """An invariant does not hold."""
 
 
 class Recorder:
     """Stands between a market and its feed and keeps what was published of the book, event by event."""
 
-    def __init__(self, feed: MarketFeed, depth: int) -> None:
+    def __init__(self, feed: MarketFeed, depth: int, count_lossy: Callable[[], int]) -> None:
+        self.lossy_at: dict[object, int] = {}
+        """How many messages faults had struck when a session's book subscription began."""
+        self._count_lossy = count_lossy
         self.states: dict[int, list[State]] = {}
         """By time stamp in microseconds; a change of precision writes one state anew."""
         self._feed = feed
         self._depth = depth
         self.record()
         feed.market.listener = self
+        feed.subscribe = self._subscribe  # type: ignore[method-assign]
+
+    def _subscribe(self, subscriber: Subscriber, channel: str, parameter: Parameter) -> None:
+        if channel == "book":
+            self.lossy_at[subscriber] = self._count_lossy()
+        MarketFeed.subscribe(self._feed, subscriber, channel, parameter)
 
     def on_step(self, step: Step) -> None:
         """Pass on."""
@@ -148,6 +162,10 @@ class Downstream:
 
     def _take(self, text: bytes, now_ns: int) -> None:
         self.text_ns = now_ns
+        if text.startswith(b'{"channel":"ticker","type":"update"'):
+            self.begun.update(
+                ("ticker", symbol.decode()) for symbol in _SYMBOL.findall(text)
+            )  # each is complete
         if b'"update"' in text[:60] or text.startswith(b'{"channel":"heartbeat"'):
             return
         try:
@@ -174,6 +192,8 @@ class Oracle:
         self._timeline = timeline
         self._core = core
         self._network = network
+        self._violation_kept: ViolationError | None = None
+        self._is_over = False
         self._feed: Feed | None = None
         self._recorders: dict[str, Recorder] = {}
         self._lines: dict[int, Downstream] = {}
@@ -182,21 +202,27 @@ class Oracle:
         self._swept_ns = 0
         self._trade_ids: dict[str, int] = {}
         self._trades: dict[str, deque[int]] = {}
-        self._lossless_since: dict[str, tuple[object, int]] = {}
-        self._lossy_before = 0
 
     def watch(self, feed: Feed) -> None:
         """Judge this feed from now on."""
         self._feed = feed
-        depth = feed._parameters["book"]
+        depth = feed._book_depth
         assert isinstance(depth, int)
         self._core.set_pair = self._set_pair  # type: ignore[method-assign]
         for symbol in self._core.listing.pairs:
-            self._recorders[symbol] = Recorder(self._core.feed(symbol), max(depth, CHECKSUM_LEVELS))
+            self._recorders[symbol] = Recorder(self._core.feed(symbol), depth, lambda: self._lossy)
 
     def _set_pair(self, symbol: str, **changes: Any) -> None:
         type(self._core).set_pair(self._core, symbol, **changes)
         self._recorders[symbol].record()
+
+    def forget_trades(self, symbol: str) -> None:
+        """The user unsubscribed: the next subscription begins anew, with trades that were known before."""
+        self._trade_ids.pop(symbol, None)
+
+    def _raise_kept(self) -> None:
+        if self._violation_kept is not None:
+            raise self._violation_kept
 
     # What it hears -----------------------------------------------------------------------------------------------
 
@@ -241,25 +267,32 @@ class Oracle:
 
     def on_quiet(self) -> None:
         """An instant is over: check what it changed, and now and then everything."""
-        feed, now_ns = self._feed, self._timeline.now_ns
-        if feed is None:
+        if self._feed is None or self._is_over:
             return
+        try:
+            self._raise_kept()
+            self._check(self._feed, self._timeline.now_ns)
+            self._raise_kept()
+        except ViolationError:
+            self._is_over = True  # the first one tells the story; what follows while everything ends does not
+            raise
+
+    def _check(self, feed: Feed, now_ns: int) -> None:
         self.checks += 1
         symbols: Iterable[str] = sorted(self._changed)
         self._changed.clear()
         if now_ns - self._swept_ns >= SWEEP_NS:
             self._swept_ns = now_ns
-            symbols = feed._decoder.kept_symbols()
+            symbols = feed._session.decoder.kept_symbols()
             self._check_attempts(now_ns)
             for symbol in symbols:
                 self._check_ticker(feed, symbol, now_ns)
         for symbol in symbols:
-            book = feed._decoder.book(symbol)
+            book = feed._session.decoder.book(symbol)
             if book is not None:
-                self._check_book(feed, book, now_ns)
-        self._lossy_before = self._lossy
+                self._check_book(book, now_ns)
 
-    def _check_book(self, feed: Feed, book: OrderBook, now_ns: int) -> None:
+    def _check_book(self, book: OrderBook, now_ns: int) -> None:
         self.books_checked += 1
         self.states[book.state] = self.states.get(book.state, 0) + 1
         try:
@@ -269,7 +302,6 @@ class Oracle:
         self._check_shape(book)
         self._check_live("book", book, now_ns)
         if not book.is_valid:
-            self._lossless_since.pop(book.symbol, None)
             return
         self._check_truth(book)
         line = self._lines.get(self._last_line)
@@ -303,16 +335,11 @@ class Oracle:
                 raise self._violation(invariant, text)
 
     def _is_lossless(self, book: OrderBook) -> bool:
-        """Tell whether surely no message of this subscription was lost or altered since its snapshot."""
-        if book.verified_depth < book.depth:
+        """Tell whether surely no message of this subscription was lost or altered since it began."""
+        connection = self._network.connections.get(self._last_line)
+        if connection is None or connection.line is None or book.verified_depth < book.depth:
             return False
-        session = next(reversed(self._core.sessions), None)
-        held = None if session is None else session.subscriptions.get(("book", book.symbol))
-        since = self._lossless_since.get(book.symbol)
-        if since is None or since[0] is not held:
-            # Its beginning was not seen, so what was lost before now does count.
-            self._lossless_since[book.symbol] = since = (held, self._lossy_before)
-        return since[1] == self._lossy
+        return self._recorders[book.symbol].lossy_at.get(connection.line.session) == self._lossy
 
     @property
     def _lossy(self) -> int:
@@ -347,7 +374,7 @@ class Oracle:
             raise self._violation("S10", f"{store!r}: {age_ms} ms old, its line silent for {silent_ns} ns")
 
     def _check_ticker(self, feed: Feed, symbol: str, now_ns: int) -> None:
-        ticker = feed._decoder.ticker(symbol)
+        ticker = feed._session.decoder.ticker(symbol)
         if ticker is not None:
             self._check_live("ticker", ticker, now_ns)
 
@@ -360,11 +387,13 @@ class Oracle:
         if not holds:
             raise self._violation(invariant, text)
 
-    def _violation(self, invariant: str, text: str) -> Violation:
-        self._feed = None  # the first one tells the story; what follows it while everything ends does not
-        return Violation(
+    def _violation(self, invariant: str, text: str) -> ViolationError:
+        error = ViolationError(
             f"{invariant} after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}"
         )
+        # A client swallows what its callbacks raise: the first one is kept and raised when the instant is over.
+        self._violation_kept = self._violation_kept or error
+        return error
 
 
 def _scales(numbers: list[Decimal]) -> list[object]:

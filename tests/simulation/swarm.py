@@ -83,6 +83,7 @@ def _begin(sim: Simulation, feed: Feed, plan: Plan, act: Act) -> None:
     elif act.kind == "unsubscribe":
         symbol = plan.symbols[settings["pick"] % len(plan.symbols)]
         feed.unsubscribe([symbol])
+        sim.oracle.forget_trades(symbol)
         later(partial(feed.subscribe, [symbol]))
     elif act.kind == "precision":
         symbol, price = settings["pair"]
