@@ -28,7 +28,7 @@ FLOORS = [
     {"errors", "types", "names"},
     {"core"},
     {"config", "policy", "subscription_records"},
-    {"dial", "subscriptions", "transport", "events"},
+    {"dial", "subscriptions", "transport", "events", "replay"},
     {"session"},
     {"feed"},
     {"cli", "__main__"},

@@ -1,11 +1,13 @@
 """The command line, `kraken-fast` and `python -m kraken_fast`. It needs the extra `cli` and says so.
 
-| verb    | file       |
-|---------|------------|
-| `demo`  | `demo.py`  |
-| `watch` | `watch.py` |
-| `sim`   | `sim.py`   |
-| `check` | `check.py` |
+| verb     | file        |
+|----------|-------------|
+| `demo`   | `demo.py`   |
+| `watch`  | `watch.py`  |
+| `sim`    | `sim.py`    |
+| `record` | `record.py` |
+| `replay` | `replay.py` |
+| `check`  | `check.py`  |
 """
 
 from __future__ import annotations

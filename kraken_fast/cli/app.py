@@ -10,6 +10,8 @@ import typer
 
 from .check import check
 from .demo import demo
+from .record import record
+from .replay import replay
 from .sim import sim
 from .watch import watch
 
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, watch, sim, check):
+for _verb in (demo, watch, sim, record, replay, check):
     app.command(epilog=STATUSES)(_verb)
 
 
