@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_retryable_says_whether_trying_again_can_help() -> None:
 )
 def test_texts_are_built_from_facts(error: KrakenFastError, text: str) -> None:
     assert str(error) == text
+    assert str(pickle.loads(pickle.dumps(error))) == text, "facts survive on their way between processes"
 
 
 def test_a_peers_text_cannot_forge_a_log_line() -> None:

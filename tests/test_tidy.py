@@ -25,7 +25,7 @@ COLUMNS_MAX = 120
 
 # Which floor a module stands on: it imports from its own or from below.
 FLOORS = [
-    {"errors", "types"},
+    {"errors", "types", "names"},
     {"core"},
     {"config", "policy", "subscription_records"},
     {"dial", "subscriptions", "transport", "events", "replay"},
