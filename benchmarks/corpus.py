@@ -22,7 +22,7 @@ SEED = 20261122
 MESSAGES = 4_000
 """Of one symbol: 1 MB, so that frames come out of a cache, as frames do that the kernel has just copied."""
 
-EACH = 30
+EACH = 60
 """Of each of many symbols: the message that leads a book back to its beginning is long, and must stay rare."""
 
 CHANNELS = ("book", "trade", "ticker", "ohlc")

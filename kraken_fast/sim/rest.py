@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from ..errors import ConfigError
 from .public import PublicApi
 from .refusals import RestError
 
@@ -59,6 +60,8 @@ class RestApi:
                 result = self._public_result(method, path, query)
         except RestError as error:
             return _json({"error": [str(error)]})
+        except ConfigError:  # a tape has no markets
+            return _json({"error": ["EService:Unavailable"]})
         if isinstance(result, bytes):
             return Response(result, headers={"Content-Type": "application/zip"})
         return _json({"error": [], "result": result})

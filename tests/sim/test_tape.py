@@ -103,6 +103,9 @@ async def test_other_channels_and_markets_are_not_on_it(tape: Tape) -> None:
         assert answer["error"] == "Channel not on this tape"
         with pytest.raises(ConfigError, match="tape"):
             ex.market("BTC/USD")
+        for call, error in (("Time", []), ("Depth?pair=XBTUSD", ["EService:Unavailable"])):
+            async with http.get(f"{ex.rest_url}/0/public/{call}") as got:
+                assert (await got.json())["error"] == error
 
 
 @pytest.mark.parametrize(("pairs", "seconds"), [(1, 1.0), (1000, 1.0)])
