@@ -100,7 +100,8 @@ def sources() -> set[str]:
     found: set[str] = set()
     for folder, inner, files in os.walk(ROOT):
         inner[:] = [name for name in inner if name not in NOT_SOURCE(folder, inner)]
-        found |= {str((Path(folder) / name).relative_to(ROOT)) for name in files if name not in NOT_SOURCE(folder, files)}
+        kept = set(files) - NOT_SOURCE(folder, files)
+        found |= {str((Path(folder) / name).relative_to(ROOT)) for name in kept}
     return found
 
 
