@@ -1,4 +1,4 @@
-"""Pictures as SVG text, by a few lines of our own: bars, a latency curve, a line. No script, nothing loaded from anywhere."""
+"""Pictures as SVG text, by a few lines of our own: bars, a latency curve, a line. No script, nothing is loaded."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _plot(
     *,
     is_log: bool = True,
 ) -> str:
-    left, top, height, width = 90, 14, 260, WIDTH - 110
+    left, top, height, width = 90, 14, 260, WIDTH - 120
     x_max, y_min, y_max = x_ticks[-1][0], y_ticks[0][0], y_ticks[-1][0]
 
     def x(value: float) -> float:
@@ -108,6 +108,4 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str =
 
 def _svg(height: float, inside: str) -> str:
     style = 'font-family="system-ui, sans-serif" font-size="13"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="100%" {style}>{inside}</svg>'
-    )
+    return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" width="100%" {style}>{inside}</svg>'

@@ -60,7 +60,7 @@ def books(symbols: int = 1, depth: int = 10, messages: int = MESSAGES, seed: int
     """Give books of so many symbols, interleaved at random."""
     reels = tape(symbols, depth, messages, seed)
     return Corpus(
-        f"book, {symbols} symbols, depth {depth}",
+        f"book, {_plural(symbols)}, depth {depth}",
         [reel.snapshot.encode() for reel in reels.reels.values()],
         [text.encode() for text in reels.texts()],
         tuple(reels.reels),
@@ -94,7 +94,7 @@ def trades(symbols: int = 1, messages: int = MESSAGES) -> Corpus:
         symbol = rng.choice(names)
         rows = [row(symbol) for _ in range(rng.choice((1, 1, 1, 2)))]
         texts.append(f'{{"channel":"trade","type":"update","data":[{",".join(rows)}]}}'.encode())
-    return Corpus(f"trade, {symbols} symbols", [], texts, tuple(names))
+    return Corpus(f"trade, {_plural(symbols)}", [], texts, tuple(names))
 
 
 @cache
@@ -112,7 +112,7 @@ def tickers(symbols: int = 1, messages: int = MESSAGES) -> Corpus:
         ).encode()
         for _ in range(messages)
     ]
-    return Corpus(f"ticker, {symbols} symbols", [], texts, tuple(names))
+    return Corpus(f"ticker, {_plural(symbols)}", [], texts, tuple(names))
 
 
 @cache
@@ -131,7 +131,7 @@ def candles(symbols: int = 1, messages: int = MESSAGES) -> Corpus:
                 f'"timestamp":"{rfc3339(begin_ns + 60_000_000_000)}"}}]}}'
             ).encode()
         )
-    return Corpus(f"ohlc, {symbols} symbols", [], texts, tuple(names))
+    return Corpus(f"ohlc, {_plural(symbols)}", [], texts, tuple(names))
 
 
 def of_channel(channel: str, symbols: int = 1) -> Corpus:
@@ -146,6 +146,10 @@ def scenarios() -> Iterator[Corpus]:
         yield books(symbols, messages=max(MESSAGES, 10 * symbols))
     for depth in (25, 100, 1000):
         yield books(depth=depth)
+
+
+def _plural(symbols: int) -> str:
+    return "1 symbol" if symbols == 1 else f"{symbols:,} symbols"
 
 
 def _names(symbols: int) -> list[str]:

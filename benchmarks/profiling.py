@@ -6,8 +6,8 @@
     python -m benchmarks.profiling full --recording FILE       what `kraken-fast record` wrote
     python -m benchmarks.profiling --compare A B               what changed from report A to report B
 
-callgrind (valgrind), py-spy and Cython add instruction counts, a flame graph and annotated lines where they are installed;
-what is missing is named in the report.
+Where they are installed, callgrind (valgrind), py-spy and Cython add instruction counts, a flame graph and annotated
+lines; what is missing is named in the report.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kraken_fast.core.handler import Callbacks
 from kraken_fast.core.latency import Histogram
 
 from . import bench_end_to_end, corpus, rivals, tools
-from .bench_capture import SHARED_MEMORY
+from .bench_capture import ROUND_MS, SHARED_MEMORY, appender
 from .bench_decode import latencies
 from .corpus import Corpus
 from .effort import FULL
@@ -73,10 +73,11 @@ def stages(frames: Corpus) -> dict[str, Timing]:
             "+ apply, verify": _fed(frames, None),
             "+ empty Python callback": _fed(frames, lambda _book: None),
             "+ read the best bid (float)": _fed(frames, lambda book: book.best_bid_float),
-            "recording, by itself": Contestant(lambda: writer.append_all(frames.frames, 1), count),
             "orjson.loads, for comparison": rivals.orjson_alone(frames),
         }
         found = race(contestants, round_ms=FULL.round_ms / 2)
+        recording = {"recording, by itself": appender(writer, frames.frames)}
+        found |= race(recording, round_ms=ROUND_MS)
         writer.close()
     return found
 
@@ -129,7 +130,7 @@ def memory(frames: Corpus) -> list[tuple[int, float]]:
     return points
 
 
-def steps(scenario: str, frames: Corpus, arguments: list[str]) -> dict[str, Step]:
+def steps(scenario: str, frames: Corpus, arguments: list[str], report: dict[str, Any]) -> dict[str, Step]:
     """List what a scenario measures: key of the report -> (what the progress bar says, how)."""
     listed: dict[str, Step] = {
         "stages": ("stages", lambda: {name: timing.facts() for name, timing in stages(frames).items()}),
@@ -146,7 +147,7 @@ def steps(scenario: str, frames: Corpus, arguments: list[str]) -> dict[str, Step
         )
     listed["instructions"] = ("callgrind", lambda: tools.callgrind(arguments))
     listed["flame"] = ("py-spy", lambda: tools.flame(arguments))
-    listed["annotated"] = ("annotated lines", tools.annotated)
+    listed["annotated"] = ("annotated lines", lambda: tools.annotated(report.get("instructions")))
     return listed
 
 
@@ -154,9 +155,10 @@ def collect(scenario: str, frames: Corpus, arguments: list[str], console: Consol
     """Measure everything; give the report. What could not be measured says why under `missing`."""
     report: dict[str, Any] = {
         "scenario": scenario, "corpus": frames.name, "messages": len(frames.frames), "mean_bytes": frames.mean_bytes,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit(), "machine": machine(), "missing": {},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit(), "machine": machine(),
+        "missing": {},
     }  # fmt: skip
-    listed = steps(scenario, frames, arguments)
+    listed = steps(scenario, frames, arguments, report)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task("", total=len(listed))

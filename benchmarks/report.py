@@ -16,7 +16,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: {INK}; max-width: 940px; ma
 h1 {{ font-size: 24px; margin: 0; }} h2 {{ font-size: 17px; margin: 36px 0 8px; }}
 p {{ margin: 4px 0 10px; color: #52606d; }}
 .cards {{ display: flex; gap: 12px; flex-wrap: wrap; margin: 20px 0; }}
-.card {{ border: 1px solid #e4e7eb; border-radius: 8px; padding: 10px 16px; min-width: 130px; }}
+.card {{ border: 1px solid #e4e7eb; border-radius: 8px; padding: 10px 16px; min-width: 108px; }}
 .card b {{ display: block; font-size: 22px; }} .card span {{ color: #7b8794; font-size: 13px; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 14px; }}
 th {{ text-align: left; color: #7b8794; font-weight: 500; }} td, th {{ padding: 3px 10px 3px 0; }}
@@ -30,8 +30,8 @@ def html(report: dict[str, Any]) -> str:
     machine = report["machine"]
     title = f"{report['scenario']}: {report['corpus']}"
     told = (
-        f"{report['date']}, commit {report['commit']}, {machine['cpu']}, Python {machine['python']}, {machine['system']}; "
-        f"{report['messages']:,} messages of {report['mean_bytes']:.0f} bytes on average"
+        f"{report['date']}, commit {report['commit']}, {machine['cpu']}, Python {machine['python']}, "
+        f"{machine['system']}; {report['messages']:,} messages of {report['mean_bytes']:.0f} bytes on average"
     )
     parts = [f"<h1>{escape(title)}</h1><p>{escape(told)}</p>", _cards(report), _stages(report)]
     curves = report.get("latency", []) + report.get("socket_latency", [])
@@ -73,11 +73,12 @@ def _cards(report: dict[str, Any]) -> str:
         cards.append((f"{report['instructions']['total']:,.0f}", "instructions a message"))
     if "memory" in report:
         cards.append((f"{report['memory'][-1][1]:.2f} MB", "grown by"))
-    return '<div class="cards">' + "".join(f'<div class="card"><b>{a}</b><span>{b}</span></div>' for a, b in cards) + "</div>"
+    boxes = "".join(f'<div class="card"><b>{figure}</b><span>{what}</span></div>' for figure, what in cards)
+    return f'<div class="cards">{boxes}</div>'
 
 
 def _stages(report: dict[str, Any]) -> str:
-    text = "median CPU time a message, all in one process and in turns; each row with + has one stage more than the last"
+    text = "median CPU time a message, all in one process and in turns; a row with + has one stage more than the last"
     return _head("Stages", text) + bars([(name, facts["median_ns"]) for name, facts in report["stages"].items()], "ns")
 
 
@@ -101,8 +102,9 @@ def _instructions(instructions: dict[str, Any]) -> str:
         for name, count in instructions["functions"]
         if count >= 0.5
     )
-    head = _head("Instructions", f"callgrind: {total:,.0f} a message, by the function that executes them (inlined ones count there)")
-    return f"{head}<table><tr><th>function</th><th class=n>a message</th><th class=n>share</th><th></th></tr>{rows}</table>"
+    head = _head("Instructions", f"callgrind: {total:,.0f} a message, by the function that executes them")
+    titles = "<tr><th>function</th><th class=n>a message</th><th class=n>share</th><th></th></tr>"
+    return f"{head}<table>{titles}{rows}</table>"
 
 
 def _flame(stacks: list[tuple[str, int]]) -> str:
@@ -144,11 +146,13 @@ def _boxes(level: dict[str, Any], left: float, row: int, total: int, boxes: list
 
 def _annotated(modules: dict[str, list[tuple[int, int, str]]]) -> str:
     rows = "".join(
-        f'<tr><td>{escape(module)}.pyx:{number}</td><td class="n">{score}</td><td><code>{escape(text.strip())}</code></td></tr>'
+        f'<tr><td>{escape(module)}.pyx:{number}</td><td class="n">{score}</td>'
+        f"<td><code>{escape(text.strip())}</code></td></tr>"
         for module, lines in modules.items()
         for number, score, text in lines
     )
     text = "lines of hot functions that Cython's report does not show white; the score counts calls into Python's API"
     if not rows:
         return _head("Annotated lines", "every line of the hot functions is white in Cython's report")
-    return _head("Annotated lines", text) + f"<table><tr><th>line</th><th class=n>score</th><th></th></tr>{rows}</table>"
+    titles = "<tr><th>line</th><th class=n>score</th><th></th></tr>"
+    return f"{_head('Annotated lines', text)}<table>{titles}{rows}</table>"

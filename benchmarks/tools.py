@@ -65,7 +65,7 @@ def _messages(arguments: list[str]) -> int:
 
 
 def callgrind(arguments: list[str]) -> dict[str, Any]:
-    """Count instructions a message, by function. Two runs of different length, subtracted: starting up counts nothing."""
+    """Count instructions a message, by function: one run subtracted from a longer one, so starting counts nothing."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise MissingToolError("valgrind is not installed")
@@ -147,7 +147,19 @@ def flame(arguments: list[str]) -> list[tuple[str, int]]:
         return stacks
 
 
-def annotated() -> dict[str, list[tuple[int, int, str]]]:
+def _hot(instructions: dict[str, Any] | None) -> dict[str, tuple[str, ...]]:
+    """Give the names of the hot functions by module: those that callgrind found, or those that we know of."""
+    if instructions is None:
+        return HOT
+    found: dict[str, tuple[str, ...]] = {}
+    for name, _ in instructions["functions"]:
+        module, _, rest = name.partition(".")
+        if (ROOT / "kraken_fast" / "core" / f"{module}.pyx").exists():
+            found[module] = (*found.get(module, ()), rest.rpartition(".")[2])
+    return found
+
+
+def annotated(instructions: dict[str, Any] | None = None) -> dict[str, list[tuple[int, int, str]]]:
     """Give the lines of hot functions that Cython's report colours: (line, Python calls in it, text), by module."""
     try:
         from Cython.Compiler.Main import CompilationOptions, compile_single, default_options
@@ -156,7 +168,7 @@ def annotated() -> dict[str, list[tuple[int, int, str]]]:
     found: dict[str, list[tuple[int, int, str]]] = {}
     core = ROOT / "kraken_fast" / "core"
     with tempfile.TemporaryDirectory() as folder:
-        for module, names in HOT.items():
+        for module, names in _hot(instructions).items():
             source = core / f"{module}.pyx"
             target = Path(folder) / f"{module}.c"
             options = CompilationOptions(
