@@ -31,7 +31,8 @@ from .line import Line, State
 from .market import Market
 from .message import Message, status_text
 from .private import PrivateApi
-from .rest import Response, RestApi
+from .rest import RestApi
+from .rest_faults import Response
 from .session import WsSession
 from .texts import NS_PER_MS, NS_PER_S
 
