@@ -26,9 +26,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from .account import Account
+from .admission import check_ceilings, check_client_id, check_post_only, check_state, sized
 from .candles import Trade
 from .clearing import Clearing, spends
-from .drafts import SCHEDULE_AHEAD_NS, Draft, draft
+from .drafts import Draft, draft
 from .engine import Fill
 from .limits import DecayingCounter, penalty
 from .market import Market
@@ -150,20 +151,7 @@ class Desk:
         """
         if deadline_ns is not None and deadline_ns <= now_ns:
             raise RestError("EService:Deadline elapsed")
-        status = self._core.listing.pairs[asked.symbol].status
-        if status in ("delisted", "work_in_progress"):
-            raise RestError("EQuery:Unknown asset pair")
-        states = {self._core.system_status, status}
-        if "maintenance" in states:
-            raise RestError("EService:Unavailable")
-        if "cancel_only" in states:
-            raise RestError("EService:Market in cancel_only mode")
-        if "post_only" in states and not asked.flag("post"):
-            raise RestError("EService:Market in post_only mode")
-        if "limit_only" in states and asked.order_type != "limit":
-            raise RestError("EService:Market in limit_only mode")
-        if "reduce_only" in states:
-            raise RestError("EOrder:Reduce only:Non-PC")
+        check_state(asked, self._core.system_status, self._core.listing.pairs[asked.symbol])
 
     def place(self, account: Account, asked: Draft, now_ns: int) -> Order:
         """Accept an order and let it act; the fixed points are charged before.
@@ -175,7 +163,7 @@ class Desk:
             RestError: the engine refuses it, and there is no order.
         """
         market = self._core.market(asked.order.symbol)
-        order = self._sized(asked.order, market)
+        order = sized(asked.order, market)
         self._may_place(account, order, market, now_ns)
         with self._operation(now_ns):
             return self._accept(account, order, now_ns)
@@ -218,7 +206,7 @@ class Desk:
         changed = replace(changed, hold=self.clearing.hold(account, changed))
         if changed.hold > account.free(order.hold_asset) + order.hold:
             raise RestError("EOrder:Insufficient funds")
-        self._refuse_post_only(changed, market)
+        check_post_only(changed, market)
         self.penalize(account, order, penalty("amend", now_ns - order.changed_ns), now_ns)
         amends = account.amends.setdefault(order.order_id, [])
         if not amends:
@@ -239,7 +227,7 @@ class Desk:
             RestError: the engine refuses the new order.
         """
         market = self._core.market(order.symbol)
-        new = self._sized(asked.order, market)
+        new = sized(asked.order, market)
         self._may_place(account, new, market, now_ns, instead=order)
         self.penalize(account, order, penalty("edit", now_ns - order.changed_ns), now_ns)
         with self._operation(now_ns):
@@ -293,35 +281,13 @@ class Desk:
                 if order.status == "open" and _fires(order, last):
                     self._trigger(account, order, now_ns)
 
-    @staticmethod
-    def _sized(order: Order, market: Market) -> Order:
-        """Turn an amount of the quote asset into a quantity."""
-        if not order.flag("viqc"):
-            return order
-        qty, budget = ZERO, order.qty
-        for level in market.engine.asks:
-            qty += min(level.qty, budget / level.price)
-            budget -= min(level.qty * level.price, budget)
-            if not budget:
-                break
-        unit = market.pair.qty_increment
-        qty = qty // unit * unit
-        if qty < market.pair.qty_min:
-            raise RestError("EOrder:Order minimum not met")
-        return replace(order, qty=qty.quantize(unit))
-
     def _may_place(
         self, account: Account, order: Order, market: Market, now_ns: int, instead: Order | None = None
     ) -> None:
         live = [other for other in account.live_orders() if other is not instead]
-        if order.cl_ord_id is not None and order.cl_ord_id in [other.cl_ord_id for other in live]:
-            raise invalid("cl_ord_id")  # Kraken's words for an id in use are not established
-        if self.limit_orders and order.order_type != "market":
-            if sum(other.symbol == order.symbol for other in live) >= account.tier.open_orders_max:
-                raise RestError("EOrder:Orders limit exceeded")
-            scheduled = [other for other in live if other.start_ns - now_ns >= SCHEDULE_AHEAD_NS]
-            if order.start_ns - now_ns >= SCHEDULE_AHEAD_NS and len(scheduled) >= account.tier.scheduled_max:
-                raise RestError("EOrder:Scheduled orders limit exceeded")
+        check_client_id(order, live)
+        if self.limit_orders:
+            check_ceilings(order, live, account.tier, now_ns)
         asset = spends(order, market.pair)
         free = account.free(asset) + (
             instead.hold if instead is not None and instead.hold_asset == asset else ZERO
@@ -332,13 +298,7 @@ class Desk:
             needed = self.clearing.needed(account, order, market.pair, reach.cost)
         if needed > free:
             raise RestError("EOrder:Insufficient funds")
-        self._refuse_post_only(order, market)
-
-    @staticmethod
-    def _refuse_post_only(order: Order, market: Market) -> None:
-        resting = market.engine.opposite(order.side)
-        if order.flag("post") and len(resting) and resting.reaches(resting.at(0).price, order.limit_price):
-            raise RestError("EOrder:Post only order")
+        check_post_only(order, market)
 
     def _accept(self, account: Account, order: Order, now_ns: int) -> Order:
         pair = self._core.listing.pairs[order.symbol]

@@ -546,3 +546,57 @@ def test_the_fills_of_one_taker_are_merged_unless_told(empty: Any) -> None:
     (merged,) = empty.result("TradesHistory")["trades"].values()
     assert (merged["vol"], merged["price"], merged["cost"]) == ("2.00000000", "1000.50000", "2001.00000")
     assert empty.result("TradesHistory", consolidate_taker="false")["count"] == 2
+
+
+def test_what_is_wrong_with_other_calls_is_named(empty: Any) -> None:
+    refusals = [
+        ("ClosedOrders", {"closetime": "never"}, "EGeneral:Invalid arguments:closetime"),
+        ("ClosedOrders", {"ofs": "-1"}, "EGeneral:Invalid arguments:ofs"),
+        ("TradesHistory", {"limit": "101"}, "EGeneral:Invalid arguments:limit"),
+        ("TradesHistory", {"type": "some"}, "EGeneral:Invalid arguments:type"),
+        ("TradesHistory", {"pair": "NOPE"}, "EQuery:Unknown asset pair"),
+        ("Level3", {"pair": "XBTUSD", "depth": "11"}, "EGeneral:Invalid arguments:depth"),
+        ("AddExport", {"report": "trades", "format": "PDF"}, "EGeneral:Invalid arguments:format"),
+        ("CancelOrderBatch", {"orders": ""}, "EGeneral:Invalid arguments:orders"),
+        ("CancelOrderBatch", {"orders": ",".join(["O"] * 51)}, "EGeneral:Invalid arguments:orders"),
+        ("OrderAmends", {"order_id": "O"}, "EOrder:Unknown order"),
+        ("EditOrder", {"txid": "O", "pair": "XBTUSD"}, "EOrder:Unknown order"),
+    ]
+    for name, params, error in refusals:
+        assert empty.refusal(name, **params) == error, (name, params)
+    order = place(empty)
+    for field in ("order_qty", "trigger_price", "limit_price"):
+        error = f"EGeneral:Invalid arguments:{field}"
+        assert empty.refusal("AmendOrder", txid=order.order_id, **{field: "1e3"}) == error
+    stop = place(empty, ordertype="stop-loss", price="70000.0")
+    assert empty.refusal("AmendOrder", txid=stop.order_id, limit_price="1") == (
+        "EGeneral:Invalid arguments:limit_price"
+    )
+    negative = empty.refusal("AmendOrder", txid=stop.order_id, order_qty="-1")
+    assert negative == "EGeneral:Invalid arguments:order_qty"
+    plain = empty.refusal("AmendOrder", txid=order.order_id, trigger_price="1")
+    assert plain == "EGeneral:Invalid arguments:trigger_price"
+    close = {"close[ordertype]": "limit", "close[price]": "1", "close[price2]": "2"}
+    assert refused(empty, **close) == "EGeneral:Invalid arguments:close[price2]"
+    empty.core.set_pair("BTC/USD", status="reduce_only")
+    assert refused(empty) == "EOrder:Reduce only:Non-PC"
+    empty.core.set_pair("BTC/USD", status="delisted")
+    assert refused(empty) == "EQuery:Unknown asset pair"
+
+
+def test_the_ceiling_of_scheduled_orders(empty: Any) -> None:
+    for _ in range(25):
+        assert place(empty, volume="0.001", starttm="+60").status == "pending"
+    assert refused(empty, volume="0.001", starttm="+60") == "EOrder:Scheduled orders limit exceeded"
+    assert place(empty, volume="0.001").status == "open"
+    check(empty)
+
+
+def test_a_trigger_can_be_amended_while_it_waits(empty: Any) -> None:
+    stop = place(empty, type="sell", ordertype="stop-loss-limit", price="-10%", price2="-1%")
+    empty.result("AmendOrder", txid=stop.order_id, trigger_price="900.0", limit_price="890.0")
+    amended = now(empty, stop)
+    assert (amended.price, amended.price2, amended.waiting) == (D("900.0"), D("890.0"), True)
+    last = empty.result("OrderAmends", order_id=stop.order_id)["amends"][-1]
+    assert (last["trigger_price"], last["limit_price"]) == ("900.0", "890.0")
+    check(empty)
