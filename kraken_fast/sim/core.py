@@ -236,6 +236,11 @@ class ExchangeCore:
         """Give the id under which the world sees a resting order: an account's own, or one of the crowd's."""
         return self.desk.order_id(symbol, engine_id) or derived("O", self.seed, symbol, engine_id)
 
+    def http_delay_ns(self, path: str) -> int:
+        """Tell how long a request is still under way; whoever carries it waits so long before `http`."""
+        fault = self.faults.fire("arrive_late", endpoint=path.rpartition("/")[2])
+        return int(fault["ms"] * NS_PER_MS) if fault else 0
+
     def http(
         self,
         method: str,

@@ -21,7 +21,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from .engine import Fill
 from .limits import DecayingCounter, penalty
 from .market import Market
 from .params import Params, invalid
+from .reach import Reach, reach
 from .records import Amend, ExecType, Order, OrderEvent
 from .refusals import RestError
 
@@ -52,20 +53,6 @@ SELF_TRADE = "Self trade prevention"
 EXPIRED = "Order expired"
 TIMEOUT = "Cancel all orders after timeout"
 NEW_PRECISION = "Precision of the pair changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What an order would meet: how much it can take at what cost, and which orders of its own account.
-
-    Attributes:
-        blocked: an order of its own stops it before it has all that it wants.
-    """
-
-    qty: Decimal
-    cost: Decimal
-    own: tuple[str, ...]
-    blocked: bool
 
 
 class Desk:
@@ -294,8 +281,8 @@ class Desk:
         )
         needed = self.clearing.hold(account, order)
         if order.order_type == "market":
-            reach = self._reach(account, order, market)
-            needed = self.clearing.needed(account, order, market.pair, reach.cost)
+            cost = self._reach(account, order, market).cost
+            needed = self.clearing.needed(account, order, market.pair, cost)
         if needed > free:
             raise RestError("EOrder:Insufficient funds")
         check_post_only(order, market)
@@ -339,51 +326,38 @@ class Desk:
     def _enter(self, account: Account, order: Order, now_ns: int) -> Order:
         """Let an order meet the book."""
         market = self._core.market(order.symbol)
-        reach = self._reach(account, order, market)
-        reason = self._obstacle(account, order, market, reach)
+        meets = self._reach(account, order, market)
+        reason = self._obstacle(account, order, market, meets)
         if reason:
             return self._end(account, order, now_ns, reason)
-        if reach.own and order.stp != "cancel-newest":
-            for other in reach.own:
+        if meets.own and order.stp != "cancel-newest":
+            for other in meets.own:
                 self._end(account, account.orders[other], now_ns, SELF_TRADE)
-        rests = order.limit_price is not None and order.time_in_force in ("gtc", "gtd") and not reach.blocked
-        qty = order.left if rests else reach.qty
+        rests = order.limit_price is not None and order.time_in_force in ("gtc", "gtd") and not meets.blocked
+        qty = order.left if rests else meets.qty
         if qty:
             order = self._submit(account, order, qty, market, now_ns)
         if order.live and not rests:
             why = NO_LIQUIDITY if order.limit_price is None else NOT_FILLED
-            order = self._end(account, order, now_ns, SELF_TRADE if reach.blocked else why)
+            order = self._end(account, order, now_ns, SELF_TRADE if meets.blocked else why)
         return order
 
-    def _obstacle(self, account: Account, order: Order, market: Market, reach: Reach) -> str:
+    def _obstacle(self, account: Account, order: Order, market: Market, meets: Reach) -> str:
         """Give the reason why an accepted order must not act after all, or nothing."""
         if order.limit_price is None:
-            needed = self.clearing.needed(account, order, market.pair, reach.cost)
+            needed = self.clearing.needed(account, order, market.pair, meets.cost)
             if needed > account.free(order.hold_asset) + order.hold:
                 return NO_FUNDS
-        elif order.flag("post") and (reach.qty or reach.own):
+        elif order.flag("post") and (meets.qty or meets.own):
             return POST_ONLY
-        return NOT_FILLED if order.time_in_force == "fok" and reach.qty < order.left else ""
+        return NOT_FILLED if order.time_in_force == "fok" and meets.qty < order.left else ""
 
     def _reach(self, account: Account, order: Order, market: Market) -> Reach:
-        qty, cost = ZERO, ZERO
-        own: list[str] = []
-        resting = market.engine.opposite(order.side)
-        for level in resting:
-            if not resting.reaches(level.price, order.limit_price):
-                break
-            for other in level.orders.values():
-                if qty == order.left:
-                    return Reach(qty, cost, tuple(own), blocked=False)
-                owner, order_id = self._resting.get((order.symbol, other.order_id), (None, ""))
-                if owner is not account:
-                    taken = min(order.left - qty, other.qty)
-                    qty, cost = qty + taken, cost + taken * level.price
-                    continue
-                own.append(order_id)
-                if order.stp != "cancel-oldest":
-                    return Reach(qty, cost, tuple(own), blocked=True)
-        return Reach(qty, cost, tuple(own), blocked=False)
+        def own_order(engine_id: int) -> str | None:
+            owner, order_id = self._resting.get((order.symbol, engine_id), (None, ""))
+            return order_id if owner is account else None
+
+        return reach(order, market.engine, own_order)
 
     def _submit(self, account: Account, order: Order, qty: Decimal, market: Market, now_ns: int) -> Order:
         """Send an order to its market and book what it takes."""

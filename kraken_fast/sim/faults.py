@@ -133,6 +133,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "refused with these errors; the result is absent, null or empty",
             {"errors": ("EService:Unavailable",), "result": "absent"},
         ),
+        # REST calls whose request takes its time: later ones overtake it.
+        "arrive_late": Kind("the request arrives later", {"ms": 1000}),
         # REST calls that are carried out, though the answer does not say so.
         "act_then_fail": Kind(
             "HTTP status and a page of HTML; with code 0 no answer at all", {"code": 520, "body": ""}

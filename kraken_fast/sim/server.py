@@ -209,15 +209,18 @@ class Server:
             self._listener = None
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
-        self.core.advance(_STEPS_MAX)
         body = await request.read()
         address = request.remote or "local"
         path = request.raw_path.partition("?")[0]
+        if delay_ns := self.core.http_delay_ns(path):
+            await asyncio.sleep(delay_ns / NS_PER_S)
+        self.core.advance(_STEPS_MAX)
         answer = self.core.http(
             request.method, path, request.query_string, body, request.headers, address
         )
         self.flush()
-        await asyncio.sleep(answer.delay_ns / NS_PER_S)
+        if answer.delay_ns:
+            await asyncio.sleep(answer.delay_ns / NS_PER_S)
         if answer.cut_at is None and not answer.drip_ns:
             return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
         return await _send_badly(request, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import ssl
@@ -148,3 +149,20 @@ async def test_private_calls_over_sockets_and_tls() -> None:
             answer = await http.post(ex.rest_url + path, data=body, ssl=context)
             result = json.loads(await answer.read())
         assert list(ex.account.orders) == result["result"]["txid"]
+
+
+async def test_a_late_request_is_overtaken_and_its_nonce_is_stale() -> None:
+    async with Exchange(["BTC/USD"], seed=1, rate=0) as ex, aiohttp.ClientSession(ex.rest_url) as http:
+
+        async def ask(name: str, nonce: str) -> Any:
+            path = f"/0/private/{name}"
+            body = f"nonce={nonce}"
+            signed = sign(ex.api_secret, path, nonce, body.encode())
+            async with http.post(
+                path, data=body, headers={"API-Key": ex.api_key, "API-Sign": signed}
+            ) as answer:
+                return (await answer.json())["error"]
+
+        ex.faults.inject("arrive_late", endpoint="Balance", ms=100, count=1)
+        first, second = await asyncio.gather(ask("Balance", "1"), ask("BalanceEx", "2"))
+    assert (first, second) == (["EAPI:Invalid nonce"], [])
