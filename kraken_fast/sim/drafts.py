@@ -30,6 +30,9 @@ EXPIRE_MAX_NS = 31 * 86_400 * NS_PER_S
 SCHEDULE_AHEAD_NS = 5 * NS_PER_S
 """An order that starts sooner than this is not counted as scheduled."""
 
+WORTH_MAX = Decimal(10) ** 14
+"""More than this no order is about: so every sum and product here stays within 28 exact digits."""
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}")
 _FREE_ID = re.compile(r"[\x21-\x7e]{1,18}")
 _OFLAGS = {"post", "fcib", "fciq", "viqc", "nompp"}
@@ -68,7 +71,7 @@ def draft(params: Params, pair: Pair, last: Decimal, now_ns: int) -> Draft:
     oflags = _oflags(params, side, order_type)
     qty = params.decimal("volume")
     places = pair.cost_precision if "viqc" in oflags else pair.qty_precision
-    if qty is None or qty <= 0 or qty != round(qty, places):
+    if qty is None or not 0 < qty < WORTH_MAX or qty != round(qty, places):
         raise invalid("volume")
     _no_margin(params)
     tif, expire_ns = _time_in_force(params, order_type, now_ns)
@@ -95,6 +98,8 @@ def draft(params: Params, pair: Pair, last: Decimal, now_ns: int) -> Draft:
         expire_ns=expire_ns,
         close=_close(params),
     )
+    if order.qty * max(order.price, order.price2, Decimal(1)) >= WORTH_MAX:
+        raise invalid("volume")
     if order.cl_ord_id is not None and (order.userref or order.close):
         raise invalid("cl_ord_id")  # documented as exclusive; the words are ours
     check_size(order, pair, last)
@@ -122,7 +127,7 @@ def exact_price(text: str, pair: Pair, name: str) -> Decimal:
         RestError: it is no positive number, or has more decimals than the pair.
     """
     price = plain_decimal(text, name)
-    if price <= 0:
+    if not 0 < price < WORTH_MAX:
         raise invalid(name)
     if price != round(price, pair.price_precision):
         words = f"price can only be specified up to {pair.price_precision} decimals."
@@ -150,14 +155,16 @@ def priced(text: str, pair: Pair, reference: Decimal, name: str, *, rises: bool)
     if not sign and not percent:
         return exact_price(text, pair, name)
     distance = plain_decimal(digits, name)
+    if distance >= WORTH_MAX:
+        raise invalid(name)
     if percent:
         distance = reference * distance / 100
     if sign == "-" or (sign == "#" and not rises):
         distance = -distance
-    price = (reference + distance).quantize(pair.price_increment, rounding=ROUND_HALF_UP)
-    if price <= 0:
+    price = reference + distance
+    if not 0 < price < WORTH_MAX:
         raise invalid(name)
-    return price
+    return exact_price(format(price.quantize(pair.price_increment, rounding=ROUND_HALF_UP), "f"), pair, name)
 
 
 def prose(order: Order, pair: Pair) -> str:

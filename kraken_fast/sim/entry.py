@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from .desk import BY_USER, Desk
-from .drafts import Draft, check_size, close_prose, draft, priced, prose, read_deadline
+from .drafts import WORTH_MAX, Draft, check_size, close_prose, draft, priced, prose, read_deadline
 from .gate import Call
 from .instruments import Pair
 from .params import Params, as_text, invalid
@@ -218,7 +218,7 @@ class Trading:
         """Read what an amendment changes."""
         qty = params.decimal("order_qty")
         if qty is not None:
-            if qty < 0 or qty != round(qty, pair.qty_precision):
+            if not 0 <= qty < WORTH_MAX or qty != round(qty, pair.qty_precision):
                 raise invalid("order_qty")
             order = replace(order, qty=qty.quantize(pair.qty_increment))
         buys, last = order.side == "buy", self._last(pair)
@@ -237,6 +237,8 @@ class Trading:
                 order = replace(order, price2=price, limit_price=price if order.triggered_ns else None)
             else:
                 raise invalid("limit_price")
+        if order.qty * max(order.price, order.price2, Decimal(1)) >= WORTH_MAX:
+            raise invalid("order_qty")
         if "post_only" in params:
             flags = [flag for flag in order.oflags.split(",") if flag != "post"]
             order = replace(order, oflags=",".join(flags + ["post"] * params.boolean("post_only")))

@@ -600,3 +600,21 @@ def test_a_trigger_can_be_amended_while_it_waits(empty: Any) -> None:
     last = empty.result("OrderAmends", order_id=stop.order_id)["amends"][-1]
     assert (last["trigger_price"], last["limit_price"]) == ("900.0", "890.0")
     check(empty)
+
+
+def test_a_listener_hears_every_step_in_order(empty: Any) -> None:
+    heard: list[str] = []
+
+    class Listener:
+        def on_order(self, event: Any) -> None:
+            heard.append(event.exec_type)
+
+        def on_ledger(self, entry: Any) -> None:
+            heard.append(f"{entry.asset} {entry.amount:f}")
+
+    empty.account.listeners.append(Listener())
+    order = place(empty, volume="0.5")
+    place(empty, "bob", type="sell", volume="0.5", price="1000.0")
+    assert heard == ["pending_new", "new", "BTC 0.50000000", "USD -500.0000", "trade", "filled"]
+    trade = empty.account.events[-2]
+    assert (trade.order.status, trade.order.left, trade.execution.order_id) == ("open", 0, order.order_id)
