@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from .drafts import SCHEDULE_AHEAD_NS
+from .drafts import LIMITS, SCHEDULE_AHEAD_NS
 from .instruments import Pair
 from .limits import Tier
 from .market import Market
@@ -30,7 +30,7 @@ def check_state(order: Order, system_status: str, pair: Pair) -> None:
         raise RestError("EService:Market in cancel_only mode")
     if "post_only" in states and not order.flag("post"):
         raise RestError("EService:Market in post_only mode")
-    if "limit_only" in states and order.order_type != "limit":
+    if "limit_only" in states and order.order_type not in LIMITS:
         raise RestError("EService:Market in limit_only mode")
     if "reduce_only" in states:
         raise RestError("EOrder:Reduce only:Non-PC")

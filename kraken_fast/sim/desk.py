@@ -12,7 +12,7 @@ close. Those wait until the operation that caused them is over (`_operation`), t
 Invariants: every order that rests in an engine on behalf of an account is in `_resting`, with what is left of
 it; every live order binds what it can still spend; `_check` says so.
 
-What it does not do: margin, icebergs, trailing stops.
+What it does not do: margin, trailing stops.
 """
 
 from __future__ import annotations
@@ -181,12 +181,7 @@ class Desk:
         """
         if order.close is not None:
             raise RestError("EOrder:Invalid order")
-        if (changed.qty, changed.price, changed.price2, changed.oflags) == (
-            order.qty,
-            order.price,
-            order.price2,
-            order.oflags,
-        ):
+        if replace(changed, changed_ns=0) == replace(order, changed_ns=0):
             raise invalid()
         market = self._core.market(order.symbol)
         changed = replace(changed, changed_ns=now_ns, amended=True)
@@ -363,7 +358,7 @@ class Desk:
         """Send an order to its market and book what it takes."""
         kind = "market" if order.limit_price is None else "limit"
         engine_id, trades = market.submit(
-            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind
+            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind, display=order.display
         )
         for trade in trades:
             order = self._book(account, order, trade, maker=False)
@@ -386,8 +381,8 @@ class Desk:
         if engine_id is None:  # it waits for its start or its trigger
             self._stirred[order.symbol] = None
         elif changed.limit_price == order.limit_price:
-            if changed.left != order.left:
-                market.amend(engine_id, changed.left, now_ns)
+            if (changed.left, changed.display) != (order.left, order.display):
+                market.amend(engine_id, changed.left, now_ns, changed.display)
         else:
             market.cancel(engine_id, now_ns)
             self._forget(order)
@@ -447,7 +442,7 @@ class Desk:
             resting = self._core.market(symbol).engine.orders[engine_id]
             assert order.live, order
             assert resting.owned, order
-            assert (resting.side, resting.price, resting.qty) == (
+            assert (resting.side, resting.price, resting.qty + resting.hidden) == (
                 order.side,
                 order.limit_price,
                 order.left,
@@ -484,4 +479,5 @@ def _amend(amend_id: str, order: Order, time_ns: int, reason: str | None) -> Ame
         order.price if order.has_trigger else None,
         order.flag("post"),
         reason,
+        order.display,
     )

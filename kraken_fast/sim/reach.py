@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,13 +41,18 @@ def reach(order: Order, engine: MatchingEngine, own_order: Callable[[int], str |
     for level in resting:
         if not resting.reaches(level.price, order.limit_price):
             break
-        for other in level.orders.values():
+        queue = deque((other, other.qty, other.hidden) for other in level.orders.values())
+        while queue:
             if qty == order.left:
                 return Reach(qty, cost, tuple(own), blocked=False)
+            other, shown, hidden = queue.popleft()
             order_id = own_order(other.order_id)
             if order_id is None:
-                taken = min(order.left - qty, other.qty)
+                taken = min(order.left - qty, shown)
                 qty, cost = qty + taken, cost + taken * level.price
+                if hidden:  # an iceberg shows its next part at the end of the queue
+                    part = min(other.display, hidden)
+                    queue.append((other, part, hidden - part))
                 continue
             own.append(order_id)
             if order.stp != "cancel-oldest":

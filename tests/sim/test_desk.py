@@ -286,7 +286,10 @@ def test_a_change_of_precision_cancels_the_orders_of_the_pair(empty: Any) -> Non
         ({"pair": "NOPE"}, "EQuery:Unknown asset pair"),
         ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
         ({"ordertype": "guess"}, "EGeneral:Invalid arguments:ordertype"),
-        ({"ordertype": "iceberg"}, "EAPI:Feature disabled"),
+        ({"ordertype": "trailing-stop"}, "EAPI:Feature disabled"),
+        ({"ordertype": "iceberg"}, "EGeneral:Invalid arguments:display-volume"),
+        ({"ordertype": "iceberg", "displayvol": "0.06"}, "EGeneral:Invalid arguments:display-volume"),
+        ({"ordertype": "iceberg", "displayvol": "1.1"}, "EGeneral:Invalid arguments:display-volume"),
         ({"volume": ""}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "1e3"}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "-1"}, "EGeneral:Invalid arguments:volume"),
@@ -618,3 +621,47 @@ def test_a_listener_hears_every_step_in_order(empty: Any) -> None:
     assert heard == ["pending_new", "new", "BTC 0.50000000", "USD -500.0000", "trade", "filled"]
     trade = empty.account.events[-2]
     assert (trade.order.status, trade.order.left, trade.execution.order_id) == ("open", 0, order.order_id)
+
+
+def test_an_iceberg_shows_a_part_and_refills_at_the_end_of_the_queue(empty: Any) -> None:
+    market = empty.core.market("BTC/USD")
+    iceberg = place(empty, ordertype="iceberg", volume="1", displayvol="0.3")
+    behind = place(empty, "bob", volume="0.2")
+    assert market.truth().bids == ((D("1000.0"), D("0.5")),)
+    assert empty.account.hold("USD") == D("1004.0000"), "it binds all of it"
+    market.submit("sell", D("0.4"), D(1000))
+    assert (now(empty, iceberg).filled, now(empty, behind).filled) == (D("0.3"), D("0.1"))
+    assert market.truth().bids == ((D("1000.0"), D("0.4")),)
+    taker = place(empty, "bob", type="sell", volume="0.7", price="1000.0", stptype="cancel-oldest")
+    assert (taker.filled, now(empty, behind).status) == (D("0.7"), "canceled")
+    assert now(empty, iceberg).status == "closed"
+    assert not market.engine.orders
+    check(empty)
+
+
+def test_amending_an_iceberg(empty: Any) -> None:
+    market = empty.core.market("BTC/USD")
+    iceberg = place(empty, ordertype="iceberg", volume="1", displayvol="0.3")
+    ask = {"txid": iceberg.order_id}
+    assert (
+        empty.refusal("AmendOrder", **ask, display_qty="0.01") == "EGeneral:Invalid arguments:display-volume"
+    )
+    empty.result("AmendOrder", **ask, order_qty="0.8", display_qty="0.5")
+    assert market.truth().bids == ((D("1000.0"), D("0.3")),), "until the next part"
+    market.submit("sell", D("0.3"), D(1000))
+    assert market.truth().bids == ((D("1000.0"), D("0.5")),)
+    assert empty.result("OrderAmends", order_id=iceberg.order_id)["amends"][-1]["display_qty"] == "0.50000000"
+    other = place(empty, volume="1")
+    assert empty.refusal("AmendOrder", txid=other.order_id, display_qty="0.5") == (
+        "EGeneral:Invalid arguments:display-volume"
+    )
+    check(empty)
+
+
+def test_own_orders_between_the_parts_of_an_iceberg_stop_a_taker(empty: Any) -> None:
+    iceberg = place(empty, "bob", ordertype="iceberg", volume="1", displayvol="0.3")
+    own = place(empty, "alice", volume="1")
+    taker = place(empty, "alice", type="sell", volume="2", price="1000.0")
+    assert (taker.filled, taker.status, now(empty, own).filled) == (D("0.3"), "canceled", 0)
+    assert now(empty, iceberg).filled == D("0.3")
+    check(empty)
