@@ -149,13 +149,18 @@ class Trading:
     def _cancel(self, call: Call) -> Any:
         params = call.params
         orders = self._named(call, params.text("txid"), params.text("cl_ord_id"))
+        faults = self._core.faults
         if not orders:
-            raise RestError("EOrder:Unknown order")
+            fault = faults.fire("cancel_gone", endpoint=call.name)
+            if fault is None or fault["error"]:
+                raise RestError("EOrder:Unknown order" if fault is None else fault["error"])
+            return {"count": 0}
         for order in orders:
             self._desk.charge(call.account, order.symbol, 0, call.now_ns)
         for order in orders:
             self._desk.cancel_for(call.account, order, call.now_ns)
-        return {"count": len(orders)}
+        queued = {"pending": True} if faults.fire("cancel_pending", endpoint=call.name) else {}
+        return {"count": len(orders), **queued}
 
     def _cancel_batch(self, call: Call) -> Any:
         ids, client_ids = call.params.listed("orders"), call.params.listed("cl_ord_ids")

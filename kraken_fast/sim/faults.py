@@ -147,6 +147,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "late": Kind("the answer comes later", {"ms": 20_000}),
         "deliver_twice": Kind("the request arrives twice, and the second answer is the one that comes"),
         "warnings": Kind("the answer is good and carries warnings", {"warnings": ("WGeneral:Example warning",)}),
+        "cancel_pending": Kind("CancelOrder answers that the cancel is queued"),
+        "cancel_gone": Kind(
+            "CancelOrder of what is gone is answered with this error; without one with a count of 0",
+            {"error": ""},
+        ),
         # The exchange.
         "system_status": Kind("the state of the engine changes", {"status": "maintenance"}, count=1),
         "pair_status": Kind("the state of a pair changes", {"status": "delisted"}, count=1),

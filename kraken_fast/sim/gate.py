@@ -117,7 +117,7 @@ class Gate:
         account, key = self._key(headers.get("api-key", ""), address, now_ns)
         params = parse_body(body, headers.get("content-type", ""))
         nonce = params.text("nonce") or ""
-        signed = sign(key.secret, path, nonce if nonce.isascii() else "", body)
+        signed = sign(key.secret, path, nonce, body)
         given = headers.get("api-sign", "").encode(errors="replace")
         if not hmac.compare_digest(signed.encode(), given):
             raise RestError("EAPI:Invalid signature")

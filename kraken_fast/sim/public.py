@@ -278,7 +278,7 @@ def _integer(params: Mapping[str, str], name: str, default: int) -> int:
 
 def _since_ns(params: Mapping[str, str]) -> int:
     """Read a `since` of Trades: nanoseconds, but seconds are understood too."""
-    since = plain_decimal(params["since"], "since")
+    since = plain_decimal(params["since"], "")
     return int(since * NS_PER_S if since < 10_000_000_000 else since)
 
 

@@ -112,6 +112,17 @@ def test_faults_switch_while_running_and_count(box: Any) -> None:
     assert statuses == [200, 500, 500, 200, 200]
 
 
+def test_the_three_answers_to_cancelling_what_is_gone(box: Any) -> None:
+    txid = box.answer(add(box))["result"]["txid"][0]
+    with box.faults.inject("cancel_pending"):
+        assert box.result("CancelOrder", txid=txid) == {"count": 1, "pending": True}
+    assert box.refusal("CancelOrder", txid=txid) == "EOrder:Unknown order"
+    with box.faults.inject("cancel_gone"):
+        assert box.result("CancelOrder", txid=txid) == {"count": 0}
+    with box.faults.inject("cancel_gone", error="EOrder:Invalid order"):
+        assert box.refusal("CancelOrder", txid=txid) == "EOrder:Invalid order"
+
+
 async def test_what_the_faults_look_like_on_a_socket() -> None:
     async with Exchange(["BTC/USD"], seed=1, rate=0) as ex, aiohttp.ClientSession(ex.rest_url) as http:
         with ex.faults.inject("slow_drip", interval_ms=1):
