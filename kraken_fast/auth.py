@@ -154,7 +154,9 @@ class Credentials:
             ConfigError: it is not a regular file of ours, others may read it, or it lacks one of the two.
         """
         facts = _key_file(Path(path), allow_readable_by_others=allow_readable_by_others)
-        halves = [Secret(half) for name in ("api_key", "api_secret") if isinstance(half := facts.get(name), str)]
+        halves = [
+            Secret(half) for name in ("api_key", "api_secret") if isinstance(half := facts.get(name), str)
+        ]
         facts, half = {}, None  # a traceback that shows locals must not find them
         if len(halves) != 2:
             raise ConfigError("key file", str(path), "one with the texts api_key and api_secret")
@@ -171,7 +173,10 @@ class Credentials:
             import keyring  # noqa: PLC0415 - an extra
         except ImportError as missing:
             raise ConfigError("keyring", name, "installed: pip install 'kraken_fast[keyring]'") from missing
-        halves = [Secret(keyring.get_password(KEYRING_SERVICE, f"{name}:{half}") or "") for half in ("key", "secret")]
+        halves = [
+            Secret(keyring.get_password(KEYRING_SERVICE, f"{name}:{half}") or "")
+            for half in ("key", "secret")
+        ]
         if not all(halves):
             raise ConfigError("keyring", name, f"stored under the service {KEYRING_SERVICE}")
         return cls(*halves)

@@ -69,6 +69,7 @@ def is_loopback(host: str) -> bool:
 def check_number(
     field: str, value: object, low: float, high: float = float("inf"), *, whole: bool = False
 ) -> None:
+    """Refuse what is no finite number between the bounds, both included; True is none."""
     what = "a whole number" if whole else "a number"
     allowed = f"{what} from {low:g}" + (f" to {high:g}" if isfinite(high) else "")
     kinds = (int,) if whole else (int, float)

@@ -141,7 +141,7 @@ class Dialer:
         create: Callable[..., Any] = loop.create_connection
         options: dict[str, Any] = {}
         if self._use_aiofastnet:
-            import aiofastnet  # a dependency of picows
+            import aiofastnet  # noqa: PLC0415 - a dependency of picows that virtual time does without
 
             create = partial(aiofastnet.create_connection, loop)
         if self._use_aiofastnet or isinstance(

@@ -120,7 +120,9 @@ def _raise_unreadable(response: HttpResponse, call: CallFacts) -> NoReturn:
             call.endpoint, "an answer that is none", cl_ord_id=call.cl_ord_id, retryable=call.repeatable
         )
     if not body or body[:1] in b"{[":
-        raise ResponseError("an empty answer" if not body else "an answer that is cut or not in Kraken's form")
+        raise ResponseError(
+            "an empty answer" if not body else "an answer that is cut or not in Kraken's form"
+        )
     error = UnavailableError(
         f"HTTP {response.status}", detail=_shown(response), endpoint=call.endpoint, retryable=True
     )

@@ -83,7 +83,9 @@ def canonical(text: str) -> str:
 @cache
 def entries() -> dict[str, Entry]:
     """Give the table, keyed by the text in lower case: its spelling varies in that."""
-    table: dict[str, dict[str, Any]] = json.loads((files(__package__) / "data/rest-errors.json").read_text())["errors"]
+    table: dict[str, dict[str, Any]] = json.loads((files(__package__) / "data/rest-errors.json").read_text())[
+        "errors"
+    ]
     return {
         code.lower(): Entry(
             code=code,

@@ -78,7 +78,11 @@ class AioHttp:
     """
 
     def __init__(
-        self, *, ca_file: str | Path | None = None, connect_s: float = 2.0, body_bytes_max: int = BODY_BYTES_MAX
+        self,
+        *,
+        ca_file: str | Path | None = None,
+        connect_s: float = 2.0,
+        body_bytes_max: int = BODY_BYTES_MAX,
     ) -> None:
         self._ca_file = ca_file
         self._connect_s = connect_s
@@ -99,7 +103,11 @@ class AioHttp:
     async def _exchange(self, request: HttpRequest) -> HttpResponse:
         session = self._session or self._open()
         async with session.request(
-            request.method, request.url, headers=request.headers, data=request.body or None, allow_redirects=False
+            request.method,
+            request.url,
+            headers=request.headers,
+            data=request.body or None,
+            allow_redirects=False,
         ) as answer:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             body = await self._read(answer.content, headers.get("content-encoding", "identity"))
@@ -115,7 +123,9 @@ class AioHttp:
         while chunk := await content.read(CHUNK_BYTES):
             received += len(chunk)
             # One byte more than is allowed, so that the bound is seen to be crossed.
-            body += chunk if unpack is None else unpack.decompress(chunk, self._body_bytes_max + 1 - len(body))
+            body += (
+                chunk if unpack is None else unpack.decompress(chunk, self._body_bytes_max + 1 - len(body))
+            )
             if len(body) > self._body_bytes_max or received > self._body_bytes_max:
                 raise _TooLongError(f"an answer of more than {self._body_bytes_max} bytes")
         if unpack is not None and received and not unpack.eof:
@@ -159,7 +169,9 @@ class AioHttp:
             return ResponseError("the compressed answer is damaged")
         if isinstance(error, aiohttp.ServerDisconnectedError):
             return ResponseError("the connection was closed before the answer")
-        return ResponseError(f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}")
+        return ResponseError(
+            f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
+        )
 
     async def close(self) -> None:
         """Close all connections; the port can be used again."""

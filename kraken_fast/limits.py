@@ -237,7 +237,9 @@ class Lane:
         waiting_max: calls in the queue; one more is refused.
     """
 
-    def __init__(self, name: str, pace: Pace, clock: Clock, *, parallel: int, waiting_max: int = 1000) -> None:
+    def __init__(
+        self, name: str, pace: Pace, clock: Clock, *, parallel: int, waiting_max: int = 1000
+    ) -> None:
         self.name = name
         self.pace = pace
         self._clock = clock

@@ -168,7 +168,9 @@ class FileNonces:
             return KeyState()
         try:
             last, unit, locked_until_ns = words
-            state = KeyState(int(last), unit.rstrip("?").strip("-"), not unit.endswith("?"), int(locked_until_ns))
+            state = KeyState(
+                int(last), unit.rstrip("?").strip("-"), not unit.endswith("?"), int(locked_until_ns)
+            )
         except ValueError:
             state = KeyState(unit="damaged")
         if state.unit not in ("", *UNITS):
@@ -306,5 +308,7 @@ class NonceLane:
             )
         if state.unit and state.last > UNITS[state.unit](self._clock.epoch_ns + DAY_NS):
             raise ConfigError(
-                "nonce", state.last, f"near the present time in {state.unit}: the clock is wrong, or make a new key"
+                "nonce",
+                state.last,
+                f"near the present time in {state.unit}: the clock is wrong, or make a new key",
             )

@@ -99,8 +99,9 @@ class AttemptStore(Protocol):
 def ns_until_free(attempts: deque[int], now_ns: int, *, limit: int, window_ns: int) -> int:
     """Drop what left the window, then say how long until one more fits; 0 means now.
 
-    Another process may have read the clock after us and been faster with its attempt, so times a little ahead of `now_ns`
-    count. Those ahead by more than a window were written before a reboot set the clock back to zero, and are dropped.
+    Another process may have read the clock after us and been faster with its attempt, so times a little ahead of
+    `now_ns` count. Those ahead by more than a window were written before a reboot set the clock back to zero, and are
+    dropped.
 
     >>> ns_until_free(deque([10, 20]), 30, limit=2, window_ns=100)
     80
@@ -155,8 +156,8 @@ class Pacer:
     """A token bucket for what we send: `burst` at once, `rate_per_s` in the long run.
 
     The client message rate that Kraken accepts is unpublished and varies with load. The defaults are those of the
-    nautilus adapter for subscriptions. After a complaint the bucket is emptied for a second and its rate halved, down to
-    one a second; 30 s without a complaint double it again.
+    nautilus adapter for subscriptions. After a complaint the bucket is emptied for a second and its rate halved, down
+    to one a second; 30 s without a complaint double it again.
 
     Source: websocket-v2.md section 2, "Client message rate".
 

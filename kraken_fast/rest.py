@@ -133,7 +133,9 @@ class RestCore:
         self._nonces: NonceLane | None = None
         if credentials is not None:
             if self.host not in self.settings.hosts and not is_loopback(self.host):
-                raise ConfigError("rest_url", self._url, f"one of {', '.join(self.settings.hosts)}, to be shown a key")
+                raise ConfigError(
+                    "rest_url", self._url, f"one of {', '.join(self.settings.hosts)}, to be shown a key"
+                )
             store = nonces or FileNonces.of_user(credentials.key_id)
             self._nonces = NonceLane(store, self.clock, self._rng, unit=nonce_unit)
         self._make_lanes()
@@ -241,7 +243,9 @@ class RestCore:
             raise ConfigError("path", endpoint.path, "called with allow_money_out=True: it moves money out")
         return await self._call(endpoint, params or {}, wait_max_s)
 
-    async def _call(self, endpoint: Endpoint, params: Mapping[str, Any], wait_max_s: float | None = None) -> Any:
+    async def _call(
+        self, endpoint: Endpoint, params: Mapping[str, Any], wait_max_s: float | None = None
+    ) -> Any:
         if self._is_closed:
             raise ClosedError("the client was closed")
         fields = plain_fields(params, is_order=endpoint.is_order)
@@ -292,7 +296,9 @@ class RestCore:
         is_last = attempt >= self.settings.retries_max or left_s <= 0
         return not is_last and self._budget.take(self.clock.monotonic_ns)
 
-    async def _attempt(self, endpoint: Endpoint, fields: Mapping[str, Any], wait_s: float, time_s: float) -> Any:
+    async def _attempt(
+        self, endpoint: Endpoint, fields: Mapping[str, Any], wait_s: float, time_s: float
+    ) -> Any:
         """Send once, when it is our turn."""
         self._refuse_if_stopped(endpoint)
         self._refuse_if_open(endpoint)
@@ -342,7 +348,9 @@ class RestCore:
         finally:
             nonces.release()
 
-    async def _exchange(self, call: CallFacts, breaker: CircuitBreaker, request: HttpRequest, time_s: float) -> Any:
+    async def _exchange(
+        self, call: CallFacts, breaker: CircuitBreaker, request: HttpRequest, time_s: float
+    ) -> Any:
         """Send a request and read its answer; the breaker, the limits and the key's state learn from both."""
         breaker.begin()
         is_told = False
@@ -384,7 +392,9 @@ class RestCore:
     # What is learned ---------------------------------------------------------------------------------------------
 
     def _breaker(self, endpoint: Endpoint) -> CircuitBreaker:
-        return self._breakers["orders" if endpoint.is_order else "private" if endpoint.is_private else "public"]
+        return self._breakers[
+            "orders" if endpoint.is_order else "private" if endpoint.is_private else "public"
+        ]
 
     def _refuse_if_open(self, endpoint: Endpoint) -> None:
         wait_ns = self._breaker(endpoint).wait_ns(self.clock.monotonic_ns)
@@ -434,7 +444,9 @@ def check_permissions(info: Any, needs: frozenset[str], *, allow_withdraw: bool)
     permissions = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []
     if any("withdraw" in name for name in permissions) and not allow_withdraw:
         raise ConfigError(
-            "credentials", "***", "a key without withdrawal permission: make a new one, or pass allow_withdraw=True"
+            "credentials",
+            "***",
+            "a key without withdrawal permission: make a new one, or pass allow_withdraw=True",
         )
     if any("deposit" in name for name in permissions):
         _log.warning("this key may make deposits; a bot needs no such permission")

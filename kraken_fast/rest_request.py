@@ -76,5 +76,9 @@ def _plain(name: str, value: Any, *, is_order: bool) -> Any:
         items = [_plain(name, each, is_order=is_order) for each in value]
         # A list of objects is sent as JSON; any other as one text.
         return items if any(isinstance(each, dict) for each in items) else ",".join(items)
-    rule = f"write it as text or Decimal: {str(value)!r}" if isinstance(value, float) else "a text or an exact number"
+    rule = (
+        f"write it as text or Decimal: {str(value)!r}"
+        if isinstance(value, float)
+        else "a text or an exact number"
+    )
     raise InvalidOrderError(name, value, rule) if is_order else ConfigError(name, value, rule)

@@ -35,6 +35,7 @@ class EventKind(Enum):
 
     CONFIRMED = "confirmed"  # the exchange acknowledged it
     DELIVERING = "delivering"  # and its snapshot came, if it owes one
+    LEFT = "left"  # unsubscribed in order to begin afresh: until its next snapshot it gets nothing
     REFUSED = "refused"  # the exchange said no; no other symbol is touched
     LOST = "lost"  # wanted, but not served; asked for again once a minute
     UNVERIFIED = "unverified"  # the exchange's checksum keeps disagreeing; tried again once a minute

@@ -1,22 +1,22 @@
 """What is wanted, what the exchange acknowledged, what it delivers: three states, never taken for one another.
 
 Theory of operation. `Subscriptions` does no I/O. It is told what is wanted and what happened (`line_up`, `on_ack`,
-`on_snapshot`, `on_checksum_mismatch`, ...), `poll` gives the requests to send now, `deadline_ns` says when to poll next,
-`take_events` what the owner should know.
+`on_snapshot`, `on_checksum_mismatch`, ...); `poll` gives the requests to send now, `deadline_ns` says when to poll
+next, `take_events` what the owner should know.
 
-    IDLE -> ASKED -> ACKED -> DELIVERING        a subscribe, its ack, its first snapshot
-    ASKED, ACKED, DELIVERING -> LEAVING -> IDLE  an unsubscribe, for good or to begin afresh
-    ASKED -> REFUSED                            the exchange said no; only its instrument coming online changes that
-    ASKED, ACKED -> LOST                        asked twice, or served nothing twice; asked again once a minute
+    IDLE -> ASKED -> ACKED -> DELIVERING          a subscribe, its ack, its first snapshot
+    ASKED, ACKED, DELIVERING -> LEAVING -> IDLE   an unsubscribe, for good or to begin afresh
+    ASKED -> REFUSED                              the exchange said no; only its instrument coming online changes that
+    ASKED, ACKED -> LOST                          asked twice, or served nothing twice; asked again once a minute
 
-An entry stands for one channel and symbol, for a line cannot carry two depths of one book: messages do not say which one
-they belong to. Acks are matched by request id and symbol. An error that names no symbol belongs to those of its
+An entry stands for one channel and symbol, for a line cannot carry two depths of one book: messages do not say which
+one they belong to. Acks are matched by request id and symbol. An error that names no symbol belongs to those of its
 request still unanswered: when there are as many such errors as symbols, each gets one; otherwise, after a second, these
 symbols are asked for again one by one, so that the next error is unmistakable.
 
-Every wait has its bound: T_ack and T_snap each allow one repetition. A book that fails its checksum is resubscribed alone;
-when a fresh snapshot fails twice, or after three resyncs in a minute, it is UNVERIFIED and tried once a minute: no storm.
-What is acknowledged and not served asks for the line's recycling, once.
+Every wait has its bound: T_ack and T_snap each allow one repetition. A book that fails its checksum is resubscribed
+alone; when a fresh snapshot fails twice, or after three resyncs in a minute, it is UNVERIFIED and tried once a minute:
+no storm. What is acknowledged and not served asks for the line's recycling, once.
 
 Source: websocket-v2.md sections 2, 6, 8; faults.md K01 to K07, D03, D04; design.md decision 2.
 """
@@ -294,7 +294,7 @@ class Subscriptions:
         is_subscribe, batch = self._queues.take_batch(self._settings.batch)
         for entry in batch if is_subscribe else ():
             entry.held_parameter = entry.parameter
-            entry.snapshot_seen = entry.was_acked = False
+            entry.was_acked = False
             self._enter(entry, Phase.ASKED)
         first = batch[0]
         due_ns = now_ns + round(self._settings.ack_s * SECOND_NS)
@@ -387,12 +387,14 @@ class Subscriptions:
             return
         self._enter(entry, Phase.LEAVING)
         entry.asked = 0
+        entry.snapshot_seen = False  # not when asking again: "Already subscribed" brings no second snapshot
         self._queues.leave(entry)
 
     def _left(self, entry: Entry) -> None:
         entry.asked = 0
         self._enter(entry, Phase.IDLE)
         if entry.wanted:
+            self._tell(EventKind.LEFT, entry)
             self._queue(entry, heals=True)
         else:
             self._forget(entry)
@@ -427,7 +429,7 @@ class Subscriptions:
         for symbol in request.unanswered:
             entry = self._entries[request.channel, symbol]
             entry.asked += 0 if request.is_excused else 1
-            if entry.asked < 2 or not entry.wanted and request.is_subscribe:
+            if entry.asked < 2 or (request.is_subscribe and not entry.wanted):
                 self._repeat(entry, request)
             elif request.is_subscribe:
                 self._lose(entry, f"no acknowledgement within {self._settings.ack_s:g} s, twice", now_ns)

@@ -1,9 +1,9 @@
 """One line to the exchange: connect, watch, drop, wait, connect again, until closed.
 
 Theory of operation. A `Connection` owns one `LineListener`, through which messages go from the socket to the sink
-without touching this module; here live only the events of its life. One task does what takes time (waiting, connecting);
-everything else happens in callbacks: the listener reports the opening and the end of a connection, one timer watches
-for silence.
+without touching this module; here live only the events of its life. One task does what takes time (waiting,
+connecting); everything else happens in callbacks: the listener reports the opening and the end of a connection, one
+timer watches for silence.
 
     DOWN -> BACKOFF -> CONNECTING -> LIVE <-> SUSPECT -> DOWN ...      CLOSED from anywhere, final
 
@@ -13,11 +13,11 @@ Sockets of ended connections are aborted within `close_s`, whatever the peer doe
 
 Silence is measured on complete text messages: pings prove that a machine is alive, not that its data flows. It is
 judged only once the owner armed the watch, at the first acknowledgement, because the exchange's heartbeats start there.
-When the watch finds itself late, the loop was blocked and what came meanwhile still sits in the socket: the loop gets one
-more pass before anybody is called silent.
+When the watch finds itself late, the loop was blocked and what came meanwhile still sits in the socket: the loop gets
+one more pass before anybody is called silent.
 
-Time comes from the injected clock and the running loop, randomness from the injected generator, the wire from the loop's
-`create_connection`: under a loop of virtual time the very same code runs.
+Time comes from the injected clock and the running loop, randomness from the injected generator, the wire from the
+loop's `create_connection`: under a loop of virtual time the very same code runs.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ class Connection:
             while True:
                 self._to(LineState.BACKOFF, f"next attempt in {delay_s:.3f} s")
                 await asyncio.sleep(delay_s)
-                while (wait_s := self._budget_wait_s()) > 0.0:
+                while (wait_s := self._budget_wait_s()) > 0.0:  # noqa: ASYNC110 - other processes set no event
                     await asyncio.sleep(wait_s)
                 reason = await self._attempt()
                 delay_s = self._delay_after(reason)
@@ -389,7 +389,7 @@ class Connection:
             self._to(LineState.LIVE, "heard again")
 
     def _judge_closing(self, now_ns: int) -> None:
-        """picows failed this connection, but its socket stays open: the peer reads nothing."""
+        """A connection that picows failed, but whose socket stays open: the peer reads nothing."""
         if self._closing_since_ns is None:
             self._closing_since_ns = now_ns
         elif now_ns - self._closing_since_ns >= self._settings.close_s * SECOND_NS:

@@ -1,13 +1,19 @@
-"""What holds for every test: which loops it runs on, and the figures that are printed when the run ends."""
+"""What holds for every test: which loops it runs on, the figures printed at the end, and fixtures of many modules."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import report
+import trustme
 import uvloop
+
+# Processes that tests start see the installed package too, not the uncompiled tree that they are started in.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -31,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _faults_of(reports: list[pytest.TestReport]) -> set[str]:
-    return {str(value) for each in reports for name, value in each.user_properties if name == "fault"}
+    # A file that could not be collected has a report too, without properties.
+    return {str(value) for each in reports for name, value in getattr(each, "user_properties", ()) if name == "fault"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -46,3 +53,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for name, value in figures.items():
             terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority of our own."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Its certificate, as a file."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture(params=["plain", "tls"])
+def wire(request: pytest.FixtureRequest, authority: trustme.CA, ca_file: str) -> dict[str, Any]:
+    """Arguments of `serve` and `line_to` for a plain and for a secure line."""
+    if request.param == "plain":
+        return {"serve": {}, "line": {}}
+    return {"serve": {"tls": authority.issue_cert("localhost")}, "line": {"ca_file": ca_file}}

@@ -47,6 +47,8 @@ DECIMAL_KEYS = frozenset(
 class Number(str):
     """The text of a number, so that printing it again changes nothing."""
 
+    __slots__ = ()
+
 
 class Members(list[tuple[str, Any]]):
     """The members of an object, in order, duplicates kept."""

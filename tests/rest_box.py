@@ -20,7 +20,11 @@ KEY = "KFTESTkeyQ7v2mC0nNotReal"
 SECRET = "S0ZURVNULXNlY3JldC1ieXRlcy1ub3QtcmVhbA=="
 SECOND = 1_000_000_000
 
-KEY_INFO = {"permissions": ["query-funds", "query-open-trades", "modify-trades"], "nonce": "0", "nonce_window": "0"}
+KEY_INFO = {
+    "permissions": ["query-funds", "query-open-trades", "modify-trades"],
+    "nonce": "0",
+    "nonce_window": "0",
+}
 
 
 def credentials() -> Credentials:
@@ -57,7 +61,9 @@ Answer = HttpResponse | Exception | Callable[[Call], "HttpResponse | Awaitable[H
 class ScriptedPort:
     """Answers each endpoint as told: an answer, a list of answers one after another, an error, or a function."""
 
-    def __init__(self, clock: ManualClock, answers: Mapping[str, Answer | list[Answer]], *, latency_s: float = 0.0) -> None:
+    def __init__(
+        self, clock: ManualClock, answers: Mapping[str, Answer | list[Answer]], *, latency_s: float = 0.0
+    ) -> None:
         self.calls: list[Call] = []
         self.answers: dict[str, Any] = {"GetApiKeyInfo": ok(KEY_INFO), **answers}
         self.latency_s = latency_s

@@ -59,14 +59,18 @@ def test_ten_thousand_random_requests_agree_with_a_second_implementation() -> No
     secret = Secret(key)
     for _ in range(10_000):
         nonce = str(rng.randrange(2**64))
-        fields = {rng.choice("abcdé€") * rng.randrange(1, 4): rng.choice(["", "+5%", "ü,", "[x]"]) for _ in range(3)}
+        fields = {
+            rng.choice("abcdé€") * rng.randrange(1, 4): rng.choice(["", "+5%", "ü,", "[x]"]) for _ in range(3)
+        }
         body = (urlencode(fields) if rng.random() < 0.5 else json.dumps(fields, ensure_ascii=False)).encode()
         inner = hashlib.new("sha256")
         inner.update(nonce.encode())
         inner.update(body)
         outer = hmac.new(key, b"/0/private/X", hashlib.sha512)
         outer.update(inner.digest())
-        assert spot_signature(secret, "/0/private/X", nonce, body) == base64.b64encode(outer.digest()).decode()
+        assert (
+            spot_signature(secret, "/0/private/X", nonce, body) == base64.b64encode(outer.digest()).decode()
+        )
 
 
 def test_a_secret_shows_nowhere_and_goes_nowhere() -> None:
@@ -126,7 +130,9 @@ def test_a_key_file_is_the_owners_alone(tmp_path: Path) -> None:
         Credentials.from_file(path)
     assert Credentials.from_file(path, allow_readable_by_others=True)
     path.chmod(0o600)
-    assert Credentials.find(key_file=path, env={"KRAKEN_API_KEY": "x"}).key_id == Credentials(KEY, SECRET).key_id  # type: ignore[union-attr]
+    assert (
+        Credentials.find(key_file=path, env={"KRAKEN_API_KEY": "x"}).key_id == Credentials(KEY, SECRET).key_id
+    )  # type: ignore[union-attr]
     link = tmp_path / "link.toml"
     link.symlink_to(path)
     for bad in (link, tmp_path, tmp_path / "nothing"):
@@ -134,8 +140,12 @@ def test_a_key_file_is_the_owners_alone(tmp_path: Path) -> None:
             Credentials.from_file(bad)
 
 
-@pytest.mark.parametrize("text", ["", f'api_key = "{KEY}"', f'api_secret = {SECRET}', "api_key = 1\napi_secret = 2"])
-def test_a_key_file_that_says_something_else_is_refused_without_being_shown(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", f'api_key = "{KEY}"', f"api_secret = {SECRET}", "api_key = 1\napi_secret = 2"]
+)
+def test_a_key_file_that_says_something_else_is_refused_without_being_shown(
+    tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "key.toml"
     path.write_text(text)
     path.chmod(0o600)

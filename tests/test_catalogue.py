@@ -30,7 +30,12 @@ def test_path_method_and_body_agree(example: dict[str, object]) -> None:
 def test_the_higher_of_disputed_costs_is_charged_and_orders_cost_nothing() -> None:
     assert {e.cost for e in ENDPOINTS.values() if e.kind == "history" and "Export" not in e.name} == {4}
     assert {e.cost for e in ENDPOINTS.values() if e.is_order} == {0}
-    assert ENDPOINTS["CancelOrder"].priority == Priority.ORDER < ENDPOINTS["Balance"].priority < ENDPOINTS["Ledgers"].priority
+    assert (
+        ENDPOINTS["CancelOrder"].priority
+        == Priority.ORDER
+        < ENDPOINTS["Balance"].priority
+        < ENDPOINTS["Ledgers"].priority
+    )
 
 
 def test_answers_are_kept_three_to_five_seconds_and_private_ones_never() -> None:
@@ -46,12 +51,16 @@ def test_an_unlisted_private_endpoint_is_taken_to_act() -> None:
     assert endpoint_of("/0/private/Ticker").acts
 
 
-@pytest.mark.parametrize("path", ["", "Nothing", "/0/private/", "/0/private/a?b=c", "/0/private/../x", "https://x/0/private/A"])
+@pytest.mark.parametrize(
+    "path", ["", "Nothing", "/0/private/", "/0/private/a?b=c", "/0/private/../x", "https://x/0/private/A"]
+)
 def test_other_paths_are_refused(path: str) -> None:
     with pytest.raises(ConfigError):
         endpoint_of(path)
 
 
-@pytest.mark.parametrize("name", ["Withdraw", "WithdrawCancel", "withdraw", "WalletTransfer", "AccountTransfer", "Earn/Withdraw"])
+@pytest.mark.parametrize(
+    "name", ["Withdraw", "WithdrawCancel", "withdraw", "WalletTransfer", "AccountTransfer", "Earn/Withdraw"]
+)
 def test_money_out_is_recognised(name: str) -> None:
     assert moves_money_out(endpoint_of(f"/0/private/{name}"))

@@ -1,8 +1,8 @@
 """The Autobahn cases, run by kosoku's fuzzing server against our transport as an echo client.
 
-301 cases without compression: 247 outside group 9, of which at most 1 may fail, and 54 of limits and performance, of which
-none may. Case 7.1.2 sends two close frames at once; picows looks one frame ahead, answers the second with 1002 before
-we see the first, and nothing above it can change that.
+301 cases without compression: 247 outside group 9, of which at most 1 may fail, and 54 of limits and performance, of
+which none may. Case 7.1.2 sends two close frames at once; picows looks one frame ahead, answers the second with 1002
+before we see the first, and nothing above it can change that.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from random import Random
 
 import kosoku
 import pytest
+import report
 from kosoku._kosoku import CaseResult
 
 from kraken_fast.config import Endpoints, LineSettings
@@ -89,10 +90,14 @@ async def run_cases(include: list[str] | None, exclude: list[str] | None) -> lis
     return results
 
 
-def failed(results: list[CaseResult]) -> list[str]:
+def failed(results: list[CaseResult], what: str) -> list[str]:
+    """Note the count for the run's summary; return the cases that failed."""
     verdicts = Counter(result.behavior.value for result in results)
     bad = [result.case_id for result in results if not result.passed]
-    print(f"\nAutobahn: {len(results) - len(bad)} of {len(results)} passed, {dict(verdicts)}, failed: {bad}")
+    report.note(
+        f"Autobahn, {what}",
+        f"{len(results) - len(bad)} of {len(results)} passed, {dict(verdicts)}, failed: {bad}",
+    )
     return bad
 
 
@@ -107,11 +112,11 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 async def test_cases_of_the_protocol() -> None:
     results = await run_cases(None, ["9.*", "12.*", "13.*"])
     assert len(results) == 247
-    assert len(failed(results)) <= 1
+    assert len(failed(results, "without groups 9, 12, 13")) <= 1
 
 
 @each_loop
 async def test_cases_of_limits_and_performance() -> None:
     results = await run_cases(["9.*"], None)
     assert len(results) == 54
-    assert failed(results) == []
+    assert failed(results, "group 9") == []

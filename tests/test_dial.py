@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import subprocess
@@ -12,8 +13,14 @@ import picows
 import pytest
 from picows.picows import _parse_upgrade_response
 
-from kraken_fast.dial import FileAttempts, read_refusal
+from kraken_fast.config import Endpoints, LineSettings
+from kraken_fast.core.clock import SystemClock
+from kraken_fast.core.listener import LineListener
+from kraken_fast.core.sink import MessageSink
+from kraken_fast.dial import Dialer, FileAttempts, read_refusal
 from kraken_fast.policy import SECOND_NS, AttemptBudget
+
+from .wire import Peer, each_loop, serve
 
 WALL_NS = 1_780_000_000 * SECOND_NS
 
@@ -49,6 +56,28 @@ def test_refusals_are_read_from_the_raw_answer(
     assert refusal(*lines) == expected
 
 
+@each_loop
+async def test_a_cancelled_dial_leaves_no_socket() -> None:
+    gone = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.until_gone()
+        gone.set()
+
+    async with serve(script) as server:
+        dialer = Dialer(Endpoints(ws_url=server.url), LineSettings(), SystemClock())
+        task = asyncio.create_task(dialer.dial(LineListener(MessageSink(), SystemClock())))
+        while not dialer.sockets:  # noqa: ASYNC110 - a set tells nobody
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        async with asyncio.timeout(1):
+            await gone.wait()
+        assert dialer.sockets == set()
+
+
 def test_the_budget_is_shared_through_a_file(tmp_path: Path) -> None:
     directory = tmp_path / "state"
     one, two = (AttemptBudget(FileAttempts(directory), limit=3, window_s=10) for _ in range(2))
@@ -57,7 +86,8 @@ def test_the_budget_is_shared_through_a_file(tmp_path: Path) -> None:
     assert two.take("other", 4 * SECOND_NS) == 0.0
     assert one.take("h", 11 * SECOND_NS) == 0.0
     path = directory / FileAttempts.NAME
-    assert path.stat().st_mode & 0o777 == 0o600 and directory.stat().st_mode & 0o777 == 0o700
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert directory.stat().st_mode & 0o777 == 0o700
     path.write_bytes(b"\xff\x00garbage\n12 h\nx h\n99999999999999999999999 h\n13000000000 h\n")
     assert one.take("h", 14 * SECOND_NS) == 0.0
     assert path.read_text().splitlines() == ["13000000000 h", "14000000000 h"]
@@ -70,7 +100,8 @@ def test_a_budget_file_that_cannot_be_is_counted_in_memory(tmp_path: Path) -> No
     (tmp_path / "real" / FileAttempts.NAME).symlink_to(tmp_path / "real" / "target")
     for directory in (tmp_path / "file" / "sub", tmp_path / "real"):
         budget = AttemptBudget(FileAttempts(directory), limit=1)
-        assert budget.take("h", 0) == 0.0 and budget.take("h", 0) == 600.0
+        assert budget.take("h", 0) == 0.0
+        assert budget.take("h", 0) == 600.0
     assert (tmp_path / "real" / "target").read_text() == ""
 
 

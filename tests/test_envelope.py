@@ -35,7 +35,9 @@ def test_numbers_never_become_floats() -> None:
 
     for example in EXAMPLES["spot"]:
         if isinstance(example["response"], dict):
-            assert not floats(read_answer(HttpResponse(200, {}, json.dumps(example["response"]).encode()), READ))
+            assert not floats(
+                read_answer(HttpResponse(200, {}, json.dumps(example["response"]).encode()), READ)
+            )
     assert parse(b'{"a":1767225600.9717445}') == {"a": Decimal("1767225600.9717445")}
     assert parse(b"[NaN]") is None
     assert parse(b"[" * 100_000) is None
@@ -60,7 +62,10 @@ def test_the_documented_failures(example: dict[str, Any]) -> None:
 @pytest.mark.parametrize("extra", [{}, {"result": None}, {"result": {}}])
 def test_an_error_counts_whatever_the_result(extra: dict[str, Any]) -> None:
     with pytest.raises(ExchangeError, match="Unknown asset pair"):
-        read_answer(HttpResponse(200, {}, json.dumps({"error": ["EQuery:Unknown asset pair"], **extra}).encode()), READ)
+        read_answer(
+            HttpResponse(200, {}, json.dumps({"error": ["EQuery:Unknown asset pair"], **extra}).encode()),
+            READ,
+        )
 
 
 @pytest.mark.fault("R02", kind="U")
@@ -76,7 +81,9 @@ def test_a_page_says_its_status_and_beginning(status: int) -> None:
 
 
 @pytest.mark.fault("R03", kind="U")
-@pytest.mark.parametrize("body", [b"", b"  ", b'{"error":[],"resu', b"{}", b"[]", b'{"error":[]}', b'{"error":7,"result":1}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"  ", b'{"error":[],"resu', b"{}", b"[]", b'{"error":[]}', b'{"error":7,"result":1}']
+)
 def test_what_is_no_answer(body: bytes) -> None:
     with pytest.raises(ResponseError) as caught:
         read_answer(HttpResponse(200, {}, body), READ)
@@ -94,7 +101,10 @@ def test_for_an_order_a_page_proves_nothing(status: int) -> None:
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize(("status", "kind"), [(400, ExchangeError), (401, AuthError), (403, AuthError), (404, ExchangeError), (405, ExchangeError)])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, ExchangeError), (401, AuthError), (403, AuthError), (404, ExchangeError), (405, ExchangeError)],
+)
 def test_some_statuses_prove_that_nothing_was_done(status: int, kind: type[ExchangeError]) -> None:
     with pytest.raises(kind) as caught:
         read_answer(HttpResponse(status, {}, b"<html>"), ORDER)

@@ -60,7 +60,9 @@ def test_every_text_for_a_read(text: str) -> None:
             expected = AuthError
         case "rate_limit", _:
             expected = RateLimitError
-        case ("unknown_outcome", _) | ("permanent", "market_state") if not text.startswith("EGeneral:Invalid"):
+        case ("unknown_outcome", _) | ("permanent", "market_state") if not text.startswith(
+            "EGeneral:Invalid"
+        ):
             expected = UnavailableError
     assert isinstance(error, expected)
 
@@ -118,7 +120,9 @@ def test_the_longest_prefix_at_a_colon_counts(text: str, code: str, detail: str)
         ("", "permanent", "unknown"),
     ],
 )
-def test_what_is_not_listed_takes_its_categorys_default(text: str, error_class: str, order_outcome: str) -> None:
+def test_what_is_not_listed_takes_its_categorys_default(
+    text: str, error_class: str, order_outcome: str
+) -> None:
     entry, _ = look_up(text)
     assert (entry.error_class, entry.order_outcome) == (error_class, order_outcome)
 

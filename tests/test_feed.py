@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kraken_fast.core.decode import Decoder
 
 import kraken_fast
 from kraken_fast import (
@@ -33,6 +32,7 @@ from kraken_fast import (
     UnknownSymbolError,
 )
 from kraken_fast.core.capture import CaptureReader
+from kraken_fast.core.decode import Decoder
 from kraken_fast.events import Dropped
 from kraken_fast.sim import Exchange
 

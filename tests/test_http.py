@@ -61,7 +61,11 @@ class Edge:
 
 
 def answer(body: bytes, *headers: bytes, status: bytes = b"200 OK", length: int | None = None) -> bytes:
-    lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % (len(body) if length is None else length), *headers]
+    lines = [
+        b"HTTP/1.1 " + status,
+        b"Content-Length: %d" % (len(body) if length is None else length),
+        *headers,
+    ]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
@@ -141,7 +145,9 @@ async def test_an_answer_that_is_cut_or_damaged(http: AioHttp, edge: Edge, parts
 
 @pytest.mark.fault("R05", kind="L")
 @pytest.mark.parametrize("bomb", [False, True])
-async def test_an_answer_that_is_too_long_is_refused_at_the_bound(http: AioHttp, edge: Edge, bomb: bool) -> None:
+async def test_an_answer_that_is_too_long_is_refused_at_the_bound(
+    http: AioHttp, edge: Edge, bomb: bool
+) -> None:
     if bomb:
         edge.script = always(answer(gzip.compress(bytes(200 << 20)), b"Content-Encoding: gzip"))(edge)
     else:
@@ -163,7 +169,9 @@ async def test_a_redirect_is_an_answer_and_not_followed(http: AioHttp, edge: Edg
 
 
 @pytest.mark.fault("R07", kind="L")
-async def test_a_kept_connection_that_was_closed_is_said_for_posts_and_repeated_for_gets(http: AioHttp, edge: Edge) -> None:
+async def test_a_kept_connection_that_was_closed_is_said_for_posts_and_repeated_for_gets(
+    http: AioHttp, edge: Edge
+) -> None:
     first = True
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

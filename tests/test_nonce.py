@@ -162,7 +162,9 @@ async def test_a_unit_that_is_confirmed_or_named_is_not_probed() -> None:
 
 @pytest.mark.fault("A10", kind="U")
 async def test_a_unit_that_contradicts_the_stored_one_is_refused() -> None:
-    nonces = lane(MemoryNonces(KeyState(last=1, unit="ns", confirmed=True)), ManualClock(epoch_ns=NOW_NS), "ms")
+    nonces = lane(
+        MemoryNonces(KeyState(last=1, unit="ns", confirmed=True)), ManualClock(epoch_ns=NOW_NS), "ms"
+    )
     with pytest.raises(ConfigError, match="new key"):
         await nonces.acquire()
     far = lane(MemoryNonces(KeyState(last=NOW_NS, unit="ms", confirmed=True)), ManualClock(epoch_ns=NOW_NS))

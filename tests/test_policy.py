@@ -45,13 +45,16 @@ def test_only_thirty_stable_seconds_are_forgiven() -> None:
     assert backoff.tries == 10
     backoff.line_up(now)
     now += 30 * SECOND_NS
-    assert backoff.after_loss(now) <= 0.1 and backoff.tries == 1
+    assert backoff.after_loss(now) <= 0.1
+    assert backoff.tries == 1
 
 
 def test_a_floor_is_never_undercut_and_the_jitter_comes_on_top() -> None:
     backoff = Backoff(Random(2))
     waits = [backoff.after_loss(0, floor_s=5.0) for _ in range(50)]
-    assert min(waits) >= 5.0 and max(waits) <= 35.0 and len(set(waits)) == 50
+    assert min(waits) >= 5.0
+    assert max(waits) <= 35.0
+    assert len(set(waits)) == 50
 
 
 @pytest.mark.fault("W13", kind="U")
@@ -70,7 +73,8 @@ def test_a_line_down_for_a_year_does_not_overflow() -> None:
     for _ in range(100_000):
         backoff.after_loss(0)
         backoff.after_refusal(0)
-    assert backoff.after_loss(0) <= 30.0 and backoff.after_refusal(0) <= 600.1
+    assert backoff.after_loss(0) <= 30.0
+    assert backoff.after_refusal(0) <= 600.1
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -92,7 +96,8 @@ def test_no_window_ever_holds_more_than_the_limit(seed: int) -> None:
 
 def test_hosts_have_budgets_of_their_own_and_a_reboot_frees() -> None:
     budget = AttemptBudget(MemoryAttempts(), limit=1)
-    assert budget.take("a", 10**15) == 0.0 and budget.take("b", 10**15) == 0.0
+    assert budget.take("a", 10**15) == 0.0
+    assert budget.take("b", 10**15) == 0.0
     assert budget.take("a", 10**15) == 600.0
     assert budget.take("a", 5) == 0.0, "times of a former boot lie ahead and do not count"
 
@@ -128,15 +133,20 @@ def test_complaints_slow_down_and_are_forgiven() -> None:
         pacer.slow_down(now)
         pacer.slow_down(now)
         assert pacer.rate_per_s == expected
-        assert pacer.wait_ns(now) == SECOND_NS and not pacer.take(now)
+        assert pacer.wait_ns(now) == SECOND_NS
+        assert not pacer.take(now)
         now += SECOND_NS
-        assert pacer.take(now) and not pacer.take(now)
+        assert pacer.take(now)
+        assert not pacer.take(now)
     now += 29 * SECOND_NS - 1
-    assert pacer.wait_ns(now) == 0 and pacer.rate_per_s == 1
+    assert pacer.wait_ns(now) == 0
+    assert pacer.rate_per_s == 1
     now += 1
-    assert pacer.wait_ns(now) == 0 and pacer.rate_per_s == 2
+    assert pacer.wait_ns(now) == 0
+    assert pacer.rate_per_s == 2
     now += 3600 * SECOND_NS
-    assert [pacer.take(now) for _ in range(11)] == [True] * 10 + [False] and pacer.rate_per_s == 20
+    assert [pacer.take(now) for _ in range(11)] == [True] * 10 + [False]
+    assert pacer.rate_per_s == 20
 
 
 # REST ----------------------------------------------------------------------------------------------------------------

@@ -32,7 +32,14 @@ from kraken_fast.http import HttpResponse
 from kraken_fast.nonce import UNITS, FileNonces, KeyState, MemoryNonces
 from kraken_fast.rest import RestCore
 
-ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "1.0", "volume": "1", "cl_ord_id": "kf-5"}
+ORDER = {
+    "pair": "XBTUSD",
+    "type": "buy",
+    "ordertype": "limit",
+    "price": "1.0",
+    "volume": "1",
+    "cl_ord_id": "kf-5",
+}
 PAGE = HttpResponse(502, {}, b"<html>502</html>")
 BALANCE = ok({"ZUSD": "1.5"})
 
@@ -62,7 +69,13 @@ def test_a_call_gives_its_result_with_exact_numbers() -> None:
 @pytest.mark.fault("R03", kind="D")
 @pytest.mark.parametrize(
     "failure",
-    [ResponseError("cut"), ConnectError("refused"), PAGE, HttpResponse(200, {}, b'{"error":['), refusal("EService:Busy")],
+    [
+        ResponseError("cut"),
+        ConnectError("refused"),
+        PAGE,
+        HttpResponse(200, {}, b'{"error":['),
+        refusal("EService:Busy"),
+    ],
 )
 def test_a_read_is_repeated_once_by_itself(failure: Any) -> None:
     world = World(Balance=[failure, BALANCE])

@@ -21,7 +21,9 @@ URL = "https://api.kraken.com"
 
 
 @pytest.mark.fault("O28", kind="U")
-@pytest.mark.parametrize("value", [0.1 + 0.2, 1.0, float("nan"), Decimal("NaN"), Decimal("Infinity"), object(), b"1"])
+@pytest.mark.parametrize(
+    "value", [0.1 + 0.2, 1.0, float("nan"), Decimal("NaN"), Decimal("Infinity"), object(), b"1"]
+)
 def test_what_is_not_exact_is_refused(value: Any) -> None:
     with pytest.raises(InvalidOrderError, match="price"):
         plain_fields({"price": value}, is_order=True)
@@ -51,8 +53,13 @@ def test_the_callers_parameters_are_not_touched_and_not_trusted() -> None:
 
 def test_what_is_signed_is_what_is_sent() -> None:
     who = Credentials(KEY, SECRET, otp=lambda: "482913")
-    fields = plain_fields({"close": {"ordertype": "limit"}, "orders": [{"price": Decimal("1E-8"), "none": None}]})
-    for endpoint, params in ((ENDPOINTS["AddOrderBatch"], fields), (ENDPOINTS["AddOrder"], {"expiretm": "+30", "oflags": "post,fciq"})):
+    fields = plain_fields(
+        {"close": {"ordertype": "limit"}, "orders": [{"price": Decimal("1E-8"), "none": None}]}
+    )
+    for endpoint, params in (
+        (ENDPOINTS["AddOrderBatch"], fields),
+        (ENDPOINTS["AddOrder"], {"expiretm": "+30", "oflags": "post,fciq"}),
+    ):
         request = signed_request(who, URL, endpoint, params, nonce="7")
         assert request.headers["API-Sign"] == who.sign(endpoint.path, "7", request.body)
     assert request.body == b"nonce=7&expiretm=%2B30&oflags=post%2Cfciq&otp=482913"
@@ -63,7 +70,9 @@ def test_what_is_signed_is_what_is_sent() -> None:
 
 
 def test_public_requests_carry_no_headers() -> None:
-    assert public_request(URL, ENDPOINTS["Ticker"], {"pair": "A,B"}).url == f"{URL}/0/public/Ticker?pair=A%2CB"
+    assert (
+        public_request(URL, ENDPOINTS["Ticker"], {"pair": "A,B"}).url == f"{URL}/0/public/Ticker?pair=A%2CB"
+    )
     assert public_request(URL, ENDPOINTS["Time"], {}).url == f"{URL}/0/public/Time"
     assert public_request(URL, ENDPOINTS["Time"], {}).headers == {}
 
@@ -71,5 +80,7 @@ def test_public_requests_carry_no_headers() -> None:
 @pytest.mark.fault("C08", kind="U")
 @pytest.mark.parametrize("text", ['"\\', "a\0b", "\u202eevil", "ü&=?#%+ ", "x" * 10_000])
 def test_hostile_texts_come_back_as_they_went(text: str) -> None:
-    request = signed_request(credentials(), URL, ENDPOINTS["AddOrder"], plain_fields({"userref": text}), nonce="1")
+    request = signed_request(
+        credentials(), URL, ENDPOINTS["AddOrder"], plain_fields({"userref": text}), nonce="1"
+    )
     assert dict(parse_qsl(request.body.decode(), keep_blank_values=True))["userref"] == text

@@ -78,10 +78,7 @@ class Line:
     def _answers(self, request: dict[str, Any]) -> list[Answer]:
         params = request["params"]
         channel = params["channel"]
-        answers = []
-        for symbol in params.get("symbol", [""]):
-            answers.append(self.answer(request, channel, symbol))
-        return answers
+        return [self.answer(request, channel, symbol) for symbol in params.get("symbol", [""])]
 
     def answer(self, request: dict[str, Any], channel: str, symbol: str) -> Answer:
         method, req_id = request["method"], request["req_id"]
@@ -132,7 +129,8 @@ def test_three_states_follow_one_another() -> None:
     line = Line()
     line.subs.want("book", ["BTC/USD"], depth=25)
     assert line.subs.phase("book", "BTC/USD") is Phase.IDLE
-    assert line.subs.deadline_ns(0) is None and line.subs.poll(0) == []
+    assert line.subs.deadline_ns(0) is None
+    assert line.subs.poll(0) == []
     line.up()
     line.run(0)
     assert line.subs.phase("book", "BTC/USD") is Phase.ASKED
@@ -211,7 +209,8 @@ def test_unwanted_before_its_ack_leaves_after_it() -> None:
     assert line.subs.phase("trade", "BTC/USD") is Phase.ASKED
     line.run(1)
     assert [r["method"] for _, r in line.sent] == ["subscribe", "unsubscribe"]
-    assert line.held == {} and line.subs.phase("trade", "BTC/USD") is None
+    assert line.held == {}
+    assert line.subs.phase("trade", "BTC/USD") is None
 
 
 def test_everything_wanted_is_restored_after_a_reconnect() -> None:
@@ -224,14 +223,17 @@ def test_everything_wanted_is_restored_after_a_reconnect() -> None:
     line.run(1)
     before = len(line.sent)
     line.subs.line_down()
-    assert line.subs.poll(line.now) == [] and line.subs.deadline_ns(line.now) is None
+    assert line.subs.poll(line.now) == []
+    assert line.subs.deadline_ns(line.now) is None
     assert delivering(line) == 0
     line.run(3)
     assert len(line.sent) == before, "nothing is sent while the line is down"
     line.up()
+    line.run(5)
     line.subs.line_up(line.now)  # the exchange repeated its status
     line.run(5)
-    assert delivering(line) == 250 and delivering(line, "trade") == 2
+    assert delivering(line) == 250
+    assert delivering(line, "trade") == 2
     assert len(line.sent) - before == 4
     assert line.subs.strays == 0
 
@@ -277,16 +279,19 @@ def test_no_ack_is_retried_once_then_lost_then_tried_every_minute() -> None:
     line.subs.want("book", ["BTC/USD"])
     line.up()
     line.run(9.999)
-    assert len(line.sent) == 2 and line.kinds(EventKind.LOST) == []
+    assert len(line.sent) == 2
+    assert line.kinds(EventKind.LOST) == []
     line.run(0.001)
     (lost,) = line.kinds(EventKind.LOST)
-    assert isinstance(lost.error, SubscriptionError) and lost.error.symbol == "BTC/USD"
+    assert isinstance(lost.error, SubscriptionError)
+    assert lost.error.symbol == "BTC/USD"
     assert line.subs.phase("book", "BTC/USD") is Phase.LOST
     line.run(59)
     assert len(line.sent) == 2
     line.on_request = lambda _request: None
     line.run(2)
-    assert delivering(line) == 1 and len(line.kinds(EventKind.LOST)) == 1
+    assert delivering(line) == 1
+    assert len(line.kinds(EventKind.LOST)) == 1
 
 
 @pytest.mark.fault("K03", kind="D")
@@ -298,7 +303,8 @@ def test_one_refused_symbol_harms_no_other() -> None:
     line.run(15)
     assert delivering(line) == 999
     (refused,) = line.kinds(EventKind.REFUSED)
-    assert refused.symbol == "S500/USD" and "not supported" in str(refused.error)
+    assert refused.symbol == "S500/USD"
+    assert "not supported" in str(refused.error)
     count = line.asked_symbols().count("S500/USD")
     line.run(600)
     line.subs.line_down()
@@ -317,7 +323,7 @@ def test_rate_complaints_without_an_id_lose_nothing(allowed: int) -> None:
     line = Line()
     window: list[int] = []
 
-    def limit(request: dict[str, Any]) -> list[Answer] | None:
+    def limit(_request: dict[str, Any]) -> list[Answer] | None:
         window[:] = [t for t in window if t > line.now - SECOND]
         if len(window) >= allowed:
             return [error(None, "Exceeded msg rate")]
@@ -393,7 +399,8 @@ def test_acks_of_an_older_connection_are_strays() -> None:
     line.up()
     line.run(0)
     line.subs.on_ack(acks[0], line.now)
-    assert line.subs.strays == 1 and line.subs.phase("book", "BTC/USD") is Phase.ASKED
+    assert line.subs.strays == 1
+    assert line.subs.phase("book", "BTC/USD") is Phase.ASKED
 
 
 @pytest.mark.fault("K07", kind="D")
@@ -436,7 +443,7 @@ def test_already_subscribed_is_success_even_for_a_whole_batch() -> None:
 def test_errors_without_a_symbol_are_told_apart_one_by_one() -> None:
     line = Line()
     line.held = {}
-    subscribed = {"S1/USD", "S3/USD"}
+    subscribed: set[str] = {"S1/USD", "S3/USD"}
 
     def odd(request: dict[str, Any]) -> list[Answer] | None:
         names = request["params"]["symbol"]
@@ -481,7 +488,8 @@ def test_the_failed_unsubscribe_that_calls_itself_subscribe() -> None:
     line.held.clear()
     line.subs.unwant("book", ["BTC/USD"])
     line.run(1)
-    assert line.subs.phase("book", "BTC/USD") is None and line.subs.strays == 0
+    assert line.subs.phase("book", "BTC/USD") is None
+    assert line.subs.strays == 0
 
 
 def test_acked_without_snapshot_is_resubscribed_then_recycles_the_line_once() -> None:
@@ -496,7 +504,8 @@ def test_acked_without_snapshot_is_resubscribed_then_recycles_the_line_once() ->
     assert line.kinds(EventKind.RECYCLE) == []
     line.run(5.2)
     assert [e.symbol for e in line.kinds(EventKind.RECYCLE)] == ["S1/USD"]
-    assert delivering(line) == 2 and delivering(line, "trade") == 3
+    assert delivering(line) == 2
+    assert delivering(line, "trade") == 3
     line.subs.line_down()
     line.up()
     line.run(12)
@@ -520,9 +529,11 @@ def test_a_mismatch_heals_that_symbol_alone() -> None:
     began = line.now
     line.subs.on_checksum_mismatch("S4/USD", line.now)
     line.subs.on_checksum_mismatch("S4/USD", line.now)  # messages still under way
-    assert line.subs.phase("book", "S4/USD") is Phase.LEAVING and delivering(line) == 9
+    assert line.subs.phase("book", "S4/USD") is Phase.LEAVING
+    assert delivering(line) == 9
     line.run(2)
-    assert delivering(line) == 10 and line.now - began <= 2 * SECOND
+    assert delivering(line) == 10
+    assert line.now - began <= 2 * SECOND
     assert [(r["method"], r["params"]["symbol"], r["params"]["depth"]) for _, r in line.sent[before:]] == [
         ("unsubscribe", ["S4/USD"], 25),
         ("subscribe", ["S4/USD"], 25),
@@ -558,7 +569,8 @@ def test_two_bad_snapshots_are_enough() -> None:
     assert line.subs.phase("book", "BTC/USD") is Phase.LEAVING
     line.run(0.2)
     line.subs.on_checksum_mismatch("BTC/USD", line.now, in_snapshot=True)
-    assert line.subs.is_unverified("BTC/USD") and line.subs.phase("book", "BTC/USD") is Phase.DELIVERING
+    assert line.subs.is_unverified("BTC/USD")
+    assert line.subs.phase("book", "BTC/USD") is Phase.DELIVERING
     sent = len(line.sent)
     line.subs.on_checksum_mismatch("BTC/USD", line.now)
     line.run(59)
@@ -567,7 +579,8 @@ def test_two_bad_snapshots_are_enough() -> None:
     assert len(line.sent) == sent + 2, "one retry a minute"
     line.subs.on_checksum_mismatch("BTC/USD", line.now, in_snapshot=True)
     line.run(58)
-    assert len(line.sent) == sent + 2 and line.subs.is_unverified("BTC/USD")
+    assert len(line.sent) == sent + 2
+    assert line.subs.is_unverified("BTC/USD")
     line.serves = lambda _channel, _symbol: True
     line.run(3)
     assert not line.subs.is_unverified("BTC/USD")
@@ -589,7 +602,8 @@ def test_unverified_is_still_retried_after_a_reconnect() -> None:
     sent = len(line.sent)
     line.serves = lambda _channel, _symbol: True
     line.run(61)
-    assert len(line.sent) == sent + 2 and not line.subs.is_unverified("BTC/USD")
+    assert len(line.sent) == sent + 2
+    assert not line.subs.is_unverified("BTC/USD")
 
 
 @pytest.mark.fault("K18", kind="D")
@@ -600,7 +614,8 @@ def test_a_second_snapshot_changes_nothing_here() -> None:
     line.run(1)
     line.subs.on_snapshot("book", "BTC/USD")
     line.run(60)
-    assert len(line.sent) == 1 and delivering(line) == 1
+    assert len(line.sent) == 1
+    assert delivering(line) == 1
 
 
 @pytest.mark.fault("K17", kind="D")
@@ -629,12 +644,13 @@ def test_what_comes_for_an_unwanted_symbol_changes_nothing() -> None:
     line.run(1)
     line.subs.on_snapshot("book", "BTC/USD")
     line.subs.on_checksum_mismatch("BTC/USD", line.now, in_snapshot=True)
-    assert line.subs.wanted() == [] and line.held == {}
+    assert line.subs.wanted() == []
+    assert line.held == {}
     assert [r["method"] for _, r in line.sent] == ["subscribe", "unsubscribe"]
 
 
 @pytest.mark.parametrize("seed", [*range(40), 262, 419, 508, 551, 1010])
-def test_whatever_the_exchange_does_all_is_delivered_once_it_behaves(seed: int) -> None:
+def test_whatever_the_exchange_does_all_is_delivered_once_it_behaves(seed: int) -> None:  # noqa: C901
     """Acks lost, late, doubled; snapshots lost; complaints; reconnects; mismatches; changes of mind."""
     rng = random.Random(seed)
     line = Line(SubscriptionSettings(batch=rng.choice([1, 7, 100])))

@@ -16,14 +16,14 @@ CORE = PACKAGE / "core"
 KINDS = (".py", ".pyx", ".pxd", ".pyi")
 SOURCES = sorted(path for path in PACKAGE.rglob("*") if path.suffix in KINDS)
 PYTHON = [path for path in SOURCES if path.suffix == ".py"]
-TESTS = sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*") if path.suffix in KINDS)
+TESTS = sorted(path for top in ("tests", "benchmarks") for path in (ROOT / top).rglob("*") if path.suffix in KINDS)
 COMPILED = sorted(CORE.glob("*.pyx"))
 
 LINES_MAX = 760
-LONGER = {"kraken_fast/core/scan.pyx": 980}  # one scanner and one table per channel: apart, neither is understood
+LONGER = {"kraken_fast/core/scan.pyx": 1000}  # one scanner and one table per channel: apart, neither is understood
 COLUMNS_MAX = 120
 
-# Which floor a module of ours stands on. It imports from its own floor or from below; what is not here stands above all.
+# Which floor a module stands on: it imports from its own or from below.
 FLOORS = [
     {"errors", "types"},
     {"core"},
@@ -246,7 +246,8 @@ def test_banned_words() -> None:
     for path in SOURCES:
         code = code_of(path)
         for pattern, reason in BANNED.items():
-            bad += [f"{name_of(path)}: {found[0].strip()!r} - {reason}" for found in re.finditer(pattern, code, re.M)]
+            found = re.finditer(pattern, code, re.MULTILINE)
+            bad += [f"{name_of(path)}: {match[0].strip()!r} - {reason}" for match in found]
     assert not bad, "\n".join(bad)
 
 

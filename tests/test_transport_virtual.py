@@ -90,8 +90,10 @@ def test_jitter_keeps_order_and_kills_nothing() -> None:
         loop.script = script
         line, owner = armed_line(loop)
         await asyncio.sleep(3600)
-        assert owner.downs == [] and not owner.reached(LineState.SUSPECT)
-        assert owner.texts == [b"%d" % i for i in range(len(owner.texts))] and len(owner.texts) >= 3599
+        assert owner.downs == []
+        assert not owner.reached(LineState.SUSPECT)
+        assert owner.texts == [b"%d" % i for i in range(len(owner.texts))]
+        assert len(owner.texts) >= 3599
         await line.close()
 
     run_virtual(main)
@@ -144,10 +146,13 @@ def constantly(size: int) -> Any:
 @pytest.mark.fault("N10", kind="D")
 def test_segments_of_any_size_give_the_same_events() -> None:
     whole = sliced(constantly(1 << 30))
-    assert len(whole[0]) == 53 and whole[0][50] == "€".encode() and "1012: restart" in whole[1][-1]
+    assert len(whole[0]) == 53
+    assert whole[0][50] == "€".encode()
+    assert "1012: restart" in whole[1][-1]
     assert whole[2] >= 50, "many messages in one read are counted"
     bytewise = sliced(constantly(1))
-    assert bytewise[:2] == whole[:2] and bytewise[2] == 1
+    assert bytewise[:2] == whole[:2]
+    assert bytewise[2] == 1
     rng = Random(10)
 
     def randomly() -> Any:
@@ -170,8 +175,13 @@ def test_flapping_for_ten_minutes_stays_within_the_budget(seed: int) -> None:
         line, owner = armed_line(loop, seed=seed)
         await asyncio.sleep(600)
         assert 20 <= len(loop.connects_at) <= 100
-        waits = [up - down for up, down in zip(loop.connects_at[1:], state_times(owner, LineState.DOWN))]
-        assert max(waits[:3]) <= 0.1 and max(waits[3:6]) <= 2.0 and max(waits) > 5.0, "it grows"
+        waits = [
+            up - down
+            for up, down in zip(loop.connects_at[1:], state_times(owner, LineState.DOWN), strict=False)
+        ]
+        assert max(waits[:3]) <= 0.1
+        assert max(waits[3:6]) <= 2.0
+        assert max(waits) > 5.0, "it grows"
         # Stable for 30 s: the next loss is met at once again.
         loop.script = lambda peer: peer.every(1.0, lambda: peer.text(HEARTBEAT))
         await owner.until(lambda: loop.time() - state_times(owner, LineState.LIVE)[-1] > 31, 300)
@@ -227,7 +237,8 @@ def test_ten_minutes_without_network_end_in_one_wave() -> None:
         assert all(isinstance(reason, ConnectError) for reason, _ in owner.downs[1:])
         attempts = len(loop.connects_at)
         await asyncio.sleep(30.1)
-        assert line.state is LineState.LIVE and owner.ups == [1, line.epoch]
+        assert line.state is LineState.LIVE
+        assert owner.ups == [1, line.epoch]
         assert len(loop.connects_at) == attempts + 1
         await line.close()
 
@@ -242,11 +253,11 @@ def test_an_unanswered_ping_of_ours_kills_nothing() -> None:
         line = make_line(loop, owner)
         line.start()
         await asyncio.sleep(600)
-        assert owner.downs == [] and not owner.reached(LineState.SUSPECT)
+        assert owner.downs == []
+        assert not owner.reached(LineState.SUSPECT)
         assert 20 <= line.app_pings_sent <= 24
-        assert APP_PING == b'{"method":"ping"}' and len(loop.peers[0].received) == line.app_pings_sent * (
-            6 + 17
-        )
+        assert APP_PING == b'{"method":"ping"}'
+        assert len(loop.peers[0].received) == line.app_pings_sent * (6 + 17)
         await line.close()
 
     run_virtual(main)
@@ -258,7 +269,8 @@ def test_data_without_heartbeats_is_life() -> None:
         loop.script = lambda peer: peer.every(0.7, lambda: peer.text(b'{"channel":"book"}'))
         line, owner = armed_line(loop)
         await asyncio.sleep(600)
-        assert owner.downs == [] and not owner.reached(LineState.SUSPECT)
+        assert owner.downs == []
+        assert not owner.reached(LineState.SUSPECT)
         await line.close()
 
     run_virtual(main)
@@ -278,7 +290,8 @@ def test_a_blocked_loop_drains_its_socket_before_it_judges(seconds: float) -> No
         loop.block(seconds)
         loop.call_later(0.001, peer.transport.deliver, frame(TEXT, HEARTBEAT) * int(seconds))
         await asyncio.sleep(0.1)
-        assert owner.downs == [] and not owner.reached(LineState.SUSPECT)
+        assert owner.downs == []
+        assert not owner.reached(LineState.SUSPECT)
         assert line.loop_lag_ms_max >= seconds * 1000 - 600
         await asyncio.sleep(4)
         assert isinstance(owner.downs[0][0], HeartbeatTimeoutError), (
@@ -310,7 +323,8 @@ def test_silence_is_not_judged_before_the_first_acknowledgement() -> None:
         line = make_line(loop, owner)
         line.start()
         await asyncio.sleep(300)
-        assert owner.downs == [] and line.silent_ms >= 299_000
+        assert owner.downs == []
+        assert line.silent_ms >= 299_000
         await line.close()
 
     run_virtual(main)
@@ -321,7 +335,9 @@ def test_an_armed_watch_is_disarmed_by_the_next_connection() -> None:
         loop.script = lambda peer: peer.text(HEARTBEAT) if len(loop.peers) == 1 else None
         line, owner = armed_line(loop)
         await asyncio.sleep(60)
-        assert len(owner.downs) == 1 and line.epoch == 2 and line.state is LineState.LIVE
+        assert len(owner.downs) == 1
+        assert line.epoch == 2
+        assert line.state is LineState.LIVE
         await line.close()
 
     run_virtual(main)
@@ -337,7 +353,7 @@ def test_maintenance_is_waited_out_in_steps_of_five_seconds() -> None:
         line.start()
         await asyncio.sleep(300)
         downs = state_times(owner, LineState.DOWN)
-        assert all(b - a >= 5.0 for a, b in zip(downs, loop.connects_at[1:]))
+        assert all(b - a >= 5.0 for a, b in zip(downs, loop.connects_at[1:], strict=False))
         assert {r.code for r, _ in owner.downs if isinstance(r, ConnectionLostError)} == {1001}
         await line.close()
 
@@ -359,7 +375,8 @@ def test_nothing_of_an_older_epoch_is_heard() -> None:
         late = frame(TEXT, b"late")
         buffer[: len(late)] = late
         first.protocol.buffer_updated(len(late))
-        assert owner.texts == [b"epoch 1", b"epoch 2"] and line.listener.frames_ignored == 1
+        assert owner.texts == [b"epoch 1", b"epoch 2"]
+        assert line.listener.frames_ignored == 1
         await line.close()
 
     run_virtual(main)

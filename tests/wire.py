@@ -48,7 +48,8 @@ def each_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
     signature = inspect.signature(test)
     name = inspect.Parameter("loop_name", inspect.Parameter.KEYWORD_ONLY)
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), name])  # type: ignore[attr-defined]
+    parameters = [*signature.parameters.values(), name]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     marked: Callable[..., None] = pytest.mark.parametrize("loop_name", LOOPS)(run)
     return marked
 
@@ -277,3 +278,14 @@ async def line_to(
         await connection.close()
         assert time.monotonic() - started < 1.2, "close() must be prompt"
         assert connection.state is LineState.CLOSED
+
+
+QUICK = LineSettings(suspect_s=0.15, dead_s=0.3, connect_s=0.5, close_s=0.2)
+
+
+async def heartbeats(peer: Peer, *, every_s: float = 0.05, count: int = 10_000) -> None:
+    """Send heartbeats until the client is gone."""
+    for _ in range(count):
+        peer.send_text(HEARTBEAT)
+        await peer.writer.drain()
+        await asyncio.sleep(every_s)

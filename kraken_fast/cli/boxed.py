@@ -75,7 +75,8 @@ class BoxProcess:
     async def _answer(self, within_s: float) -> dict[str, Any]:
         assert self._child.stdout is not None
         try:
-            line = await asyncio.wait_for(self._child.stdout.readline(), within_s)
+            async with asyncio.timeout(within_s):
+                line = await self._child.stdout.readline()
         except TimeoutError:
             raise ConnectError(f"the exchange in a box said nothing for {within_s:g} s") from None
         if not line:
@@ -87,7 +88,8 @@ class BoxProcess:
         assert self._child.stdin is not None
         self._child.stdin.close()
         try:
-            await asyncio.wait_for(self._child.wait(), STOP_S)
+            async with asyncio.timeout(STOP_S):
+                await self._child.wait()
         except TimeoutError:
             self._child.kill()
             await self._child.wait()

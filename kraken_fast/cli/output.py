@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from enum import IntEnum
 from typing import NoReturn, TypeVar
@@ -83,10 +83,9 @@ def one_line_errors() -> Iterator[None]:
 
 def run(main: Coroutine[object, object, _Result]) -> _Result:
     """Run a coroutine on the fastest loop there is, so that Ctrl-C and SIGTERM let it clean up."""
-    try:
-        from uvloop import new_event_loop
-    except ModuleNotFoundError:
-        from asyncio import new_event_loop
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with suppress(ModuleNotFoundError):  # the extra `fast`
+        from uvloop import new_event_loop  # noqa: PLC0415 - where it is installed
     signalled: list[int] = []
 
     async def watched() -> _Result:

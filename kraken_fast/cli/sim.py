@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+import threading
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +18,7 @@ from .output import one_line_errors, run, say, symbol_list
 
 PORT_MAX = 65_535
 
-CONTROL_LINE_BYTES_MAX = 1 << 16
+COMMAND_BYTES_MAX = 1 << 16
 
 
 def sim(
@@ -70,15 +73,25 @@ async def _serve(exchange: Exchange, *, control: bool) -> None:
 
 async def _obey(exchange: Exchange) -> None:
     """Carry out what standard input says, until it ends."""
-    reader = asyncio.StreamReader(CONTROL_LINE_BYTES_MAX)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+    # A thread, because standard input may be a file, which no loop can wait for; a daemon, because nobody can wake it.
+    threading.Thread(target=_read_lines, args=(asyncio.get_running_loop(), lines.put_nowait), daemon=True).start()
+    while line := await lines.get():
         try:
             _command(exchange, json.loads(line))
         except (ValueError, TypeError) as error:  # ConfigError is a ValueError
             say(json.dumps({"error": str(error)}))
         else:
             say(json.dumps({"fired": dict(exchange.faults.fired)}))
+
+
+def _read_lines(loop: asyncio.AbstractEventLoop, put: Callable[[bytes], None]) -> None:
+    """Hand over every line of standard input, and an empty one at its end."""
+    # Unbuffered: a thread that holds a buffer's lock when the interpreter ends would abort the process.
+    with contextlib.suppress(RuntimeError), open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as raw:
+        while line := raw.readline(COMMAND_BYTES_MAX):
+            loop.call_soon_threadsafe(put, line)
+        loop.call_soon_threadsafe(put, b"")
 
 
 def _command(exchange: Exchange, command: Any) -> None:

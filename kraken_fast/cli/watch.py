@@ -30,7 +30,6 @@ LADDER_ROWS = 10
 OTHER_ROWS = 16
 """Lines that everything but the ladder takes at most."""
 TRADE_ROWS = 6
-READY_S = 10.0
 
 
 def watch(
@@ -41,6 +40,7 @@ def watch(
     seconds: Annotated[
         float | None, typer.Option(help="Stop after so long.", show_default="until Ctrl-C", min=0)
     ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that opening may take.", min=0.1)] = 10.0,
     ws_url: Annotated[str, typer.Option(help="The exchange's WebSocket v2.")] = PUBLIC_WS_URL,
     rest_url: Annotated[str, typer.Option(help="The exchange's REST.")] = PUBLIC_REST_URL,
     ca_file: Annotated[
@@ -62,7 +62,7 @@ def watch(
             ws_url=ws_url,
             rest_url=rest_url,
             ca_file=ca_file,
-            ready_s=READY_S,
+            ready_s=timeout,
         )
         run(_watch(feed, ws_url, seconds, as_json=as_json))
 

@@ -62,6 +62,7 @@ cdef class Book:
 cdef class OrderBook(Book):
     cdef readonly Line line
     cdef bint portable
+    cdef bint _complete                # a snapshot of this epoch was applied, and every update since
     cdef readonly uint64_t messages    # applied
     cdef readonly uint64_t verified
     cdef readonly uint64_t mismatched
@@ -76,10 +77,16 @@ cdef class OrderBook(Book):
     ) except FAILED
     cdef void invalidate_to(self, BookState state) noexcept
     cdef uint32_t computed_checksum(self) noexcept
-    cdef Status _replace(self, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count, int64_t checksum) except FAILED
-    cdef bint _load(self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count, int64_t checksum) except -1
+    cdef Status _replace(
+        self, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count, int64_t checksum,
+    ) except FAILED
+    cdef bint _load(
+        self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count, int64_t checksum,
+    ) except -1
     # After a mismatch nothing proves what is held: it goes, unless the owner chose to go on UNVERIFIED.
     cdef void drop_if_invalid(self) noexcept
+    cdef void _drop(self) noexcept
+    cdef Status _take_scales(self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count) noexcept
     cdef void set_scales(self, int price_scale, int qty_scale) noexcept
 
 

@@ -8,7 +8,8 @@ run the same code. The checksum tokens of the ten best ride along in an array of
 
 Life of a book: EMPTY -> SYNCING (asked for) -> VALID (snapshot verified) -> INVALID (mismatch or loss) -> SYNCING ...
 UNVERIFIED is for a pair whose checksum keeps disagreeing: applied and checked on, never called live, VALID again only
-through a verified snapshot. Nothing of an older epoch of the line is applied: updates need a snapshot of this one.
+through a verified snapshot. Nothing of an older epoch of the line is applied: updates need a snapshot of this one, and
+every update since, in whatever state.
 
 Invariants (`_check`): keys strictly rise, quantities are positive, at most `depth` levels a side, the cached checksum
 equals the one computed from scratch.
@@ -17,14 +18,17 @@ Bench: benchmarks/bench_book.py.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
 from libc.string cimport memcpy, memmove
+
+from decimal import Decimal
+from operator import index
 
 from ..types import Level
 
 from .checksum cimport HAS_CLMUL, TOP, Token, finish, join_tokens, level_token
 from .defs cimport (
-    BOOK_EMPTY, BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID,
+    BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID,
     FAILED, IGNORED, MISMATCH, OK, REFUSED, BookState, Status,
 )
 from .fixed cimport SCALE_MAX, fixed_decimal, fixed_float, rescale
@@ -235,7 +239,7 @@ cdef class Book:
         return -side.levels[side.hi - 1].key if _count(side) else INT64_MAX
 
     cdef bint is_crossed(self) noexcept:
-        return self.best_bid_key() >= self.best_ask_key()
+        return _count(&self.bid_side) > 0 and _count(&self.ask_side) > 0 and self.best_bid_key() >= self.best_ask_key()
 
     @property
     def state(self):
@@ -317,20 +321,21 @@ cdef class Book:
     @property
     def mid(self):
         """Middle of best bid and best ask as Decimal, exact (one more decimal), None if a side is empty."""
-        cdef int64_t total
+        cdef int64_t bid = self.best_bid_key(), ask = self.best_ask_key()
         if not _count(&self.bid_side) or not _count(&self.ask_side):
             return None
-        total = self.best_ask_key() + self.best_bid_key()
-        if self.price_scale == SCALE_MAX or total > INT64_MAX // 5:
-            return (self.best_bid + self.best_ask) / 2
-        return fixed_decimal(total * 5, self.price_scale + 1)
+        if self.price_scale == SCALE_MAX or bid > INT64_MAX // 10 or ask > INT64_MAX // 10:
+            return Decimal(f"{(<object>bid + ask) * 5}E-{self.price_scale + 1}")
+        return fixed_decimal((bid + ask) * 5, self.price_scale + 1)
 
     @property
     def mid_float(self):
         """Middle of best bid and best ask as float, None if a side is empty."""
+        cdef double ask
         if not _count(&self.bid_side) or not _count(&self.ask_side):
             return None
-        return fixed_float(self.best_ask_key() + self.best_bid_key(), self.price_scale) / 2
+        ask = fixed_float(self.best_ask_key(), self.price_scale)
+        return (ask + fixed_float(self.best_bid_key(), self.price_scale)) / 2
 
     @property
     def bids(self):
@@ -418,9 +423,11 @@ cdef class OrderBook(Book):
         cdef Status result
         if snapshot:
             result = self._replace(bids, bid_count, asks, ask_count, checksum)
-        elif self._state != BOOK_VALID and self._state != BOOK_UNVERIFIED:
+        elif not self._complete or (self._state != BOOK_VALID and self._state != BOOK_UNVERIFIED):
             self.dropped += 1
             return IGNORED
+        elif self.price_scale < 0 and self._take_scales(bids, bid_count, asks, ask_count) != OK:
+            return REFUSED
         elif (_fit(bids, bid_count, self.price_scale, self.qty_scale) != OK
                 or _fit(asks, ask_count, self.price_scale, self.qty_scale) != OK):
             return REFUSED
@@ -431,6 +438,8 @@ cdef class OrderBook(Book):
         if result == REFUSED:
             return REFUSED
         self.checksum = <uint32_t>checksum if checksum >= 0 else self.computed_checksum()
+        if snapshot:
+            self._complete = True
         self.changed_ns = recv_ns
         self.stamp = stamp
         self.messages += 1
@@ -443,7 +452,7 @@ cdef class OrderBook(Book):
             return OK
         self.mismatched += 1
         if self._state != BOOK_UNVERIFIED:
-            self.invalidate_to(BOOK_INVALID)
+            self._state = BOOK_INVALID         # complete for now: its owner may choose to go on UNVERIFIED
         return MISMATCH
 
     cdef uint32_t computed_checksum(self) noexcept:
@@ -468,6 +477,8 @@ cdef class OrderBook(Book):
                 return OK
             if price_digits == self.price_scale and qty_digits == self.qty_scale:
                 return MISMATCH
+        if not known and bid_count == 0 and ask_count == 0:
+            return OK if self._load(bids, bid_count, asks, ask_count, checksum) else MISMATCH
         if price_digits > SCALE_MAX or qty_digits > SCALE_MAX:
             return MISMATCH if loaded else REFUSED
         if _fit_both(bids, bid_count, asks, ask_count, price_digits, qty_digits) == OK:
@@ -490,17 +501,36 @@ cdef class OrderBook(Book):
         _set_all(&self.ask_side, asks, ask_count, self.depth)
         return checksum < 0 or self.computed_checksum() == checksum
 
+    cdef Status _take_scales(self, const RawLevel* bids, int bid_count, const RawLevel* asks, int ask_count) noexcept:
+        """Take the scales from the first levels after an empty snapshot, when nobody told them."""
+        cdef int price_digits = 0, qty_digits = 0
+        _widest(bids, bid_count, &price_digits, &qty_digits)
+        _widest(asks, ask_count, &price_digits, &qty_digits)
+        if price_digits > SCALE_MAX or qty_digits > SCALE_MAX:
+            return REFUSED
+        if bid_count or ask_count:
+            self.price_scale = price_digits
+            self.qty_scale = qty_digits
+        return OK
+
     cdef void invalidate_to(self, BookState state) noexcept:
         self._state = state
+        if state != BOOK_UNVERIFIED:
+            self._complete = False
 
     cdef void drop_if_invalid(self) noexcept:
         if self._state == BOOK_INVALID:
-            _clear(&self.bid_side)
-            _clear(&self.ask_side)
+            self._drop()
 
     cdef void set_scales(self, int price_scale, int qty_scale) noexcept:
         self.price_scale = price_scale
         self.qty_scale = qty_scale
+        self._drop()                           # integers of the old scales would read as other prices
+
+    cdef void _drop(self) noexcept:
+        self._complete = False
+        _clear(&self.bid_side)
+        _clear(&self.ask_side)
 
     @property
     def quality(self):
@@ -570,9 +600,11 @@ cdef class OrderBook(Book):
     def _apply_rows(self, bint snapshot, bids, asks, checksum, int64_t recv_ns):
         if self.price_scale < 0 or self.qty_scale < 0:
             raise ValueError("price_scale and qty_scale must be known before integers can be applied")
-        rows = [(price, qty) for side in (bids, asks) for price, qty in side]
+        rows = [(index(price), index(qty)) for side in (bids, asks) for price, qty in side]      # a float raises
         if any(price < 0 or qty < 0 for price, qty in rows):
             raise ValueError("prices and quantities in a book are not negative")
+        if checksum is not None and not 0 <= checksum <= 0xFFFFFFFF:
+            raise ValueError(f"checksum={checksum}: must fit 32 bits")
         return _apply_integers(self, snapshot, rows, len(bids), -1 if checksum is None else checksum, recv_ns) == OK
 
     def invalidate(self):

@@ -2,9 +2,12 @@ import os
 from types import TracebackType
 from typing import Literal, Self
 
+from typing_extensions import disjoint_base
+
 from .clock import Clock
 from .tee import Tee
 
+@disjoint_base
 class CaptureWriter(Tee):
     path: str
     frames: int

@@ -1,12 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, auto_pickle=False
-"""Captures: the raw messages of a line with their arrival times, appended from the hot path, read back to the last byte.
+"""Captures: the raw messages of a line with their arrival times, appended from the hot path, read back to the last
+byte.
 
 A file is MAGIC and then records, each a header of 24 bytes (payload size u32, check u32, arrival i64 monotonic ns, kind
 u64; all little-endian) and its payload. The check covers the rest of the header and the payload, so damage is found at
 the exact record. Kinds: FRAME a message as on the wire; EVENT a JSON object about the line (opened, lost, dropped).
 The first record is the EVENT `begin`, which ties monotonic time to wall time.
 
-Writing copies into a chunk in memory; full chunks go to a thread. When the disk cannot keep up, whole frames are dropped
+Writing copies into a chunk in memory; full chunks go to a thread. When the disk cannot keep up, whole frames are
+dropped
 and the loss is counted and noted in the file: recording never holds up what it records.
 
 Bench: benchmarks/bench_capture.py.
@@ -45,7 +47,11 @@ cdef extern from *:
     """
     #include <string.h>
     #include <stdint.h>
-    static inline uint64_t kf_word(const char *p, long n) { uint64_t v = 0; memcpy(&v, p, n >= 8 ? 8 : (size_t)n); return v; }
+    static inline uint64_t kf_word(const char *p, long n) {
+        uint64_t v = 0;
+        memcpy(&v, p, n >= 8 ? 8 : (size_t)n);
+        return v;
+    }
     """
     uint64_t kf_word(const char* p, Py_ssize_t n) noexcept nogil
 

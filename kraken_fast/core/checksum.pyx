@@ -14,6 +14,8 @@ are chosen at run time and held to the same tests.
 Bench: benchmarks/bench_checksum.py.
 """
 
+from operator import index
+
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
@@ -28,12 +30,16 @@ cdef extern from *:
     static uint64_t kf_clmul_sum(const uint32_t *a, const uint32_t *b, int count) {
         __m128i sum = _mm_setzero_si128();
         for (int i = 0; i < count; i++)
-            sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a[i]), _mm_cvtsi32_si128((int)b[i]), 0));
+            sum = _mm_xor_si128(
+                sum, _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a[i]), _mm_cvtsi32_si128((int)b[i]), 0));
         return (uint64_t)_mm_cvtsi128_si64(sum);
     }
     #else
     static int kf_has_clmul(void) { return 0; }
-    static uint64_t kf_clmul_sum(const uint32_t *a, const uint32_t *b, int count) { (void)a; (void)b; (void)count; return 0; }
+    static uint64_t kf_clmul_sum(const uint32_t *a, const uint32_t *b, int count) {
+        (void)a; (void)b; (void)count;
+        return 0;
+    }
     #endif
     """
     int kf_has_clmul() noexcept nogil
@@ -61,8 +67,8 @@ cdef bint HAS_CLMUL = kf_has_clmul()
 
 cdef uint32_t _crc_byte(uint32_t crc, int byte) noexcept nogil:
     cdef uint32_t r = crc ^ <uint32_t>byte
-    cdef int i
-    for i in range(8):
+    cdef int _bit
+    for _bit in range(8):
         r = (r >> 1) ^ (POLYNOMIAL & (0 - (r & 1)))
     return r
 
@@ -117,9 +123,9 @@ cdef Token level_token(int64_t price, int64_t qty) noexcept nogil:
     cdef uint32_t k = 0
     cdef uint64_t v = <uint64_t>qty
     cdef uint64_t q
-    cdef int number
+    cdef int _number
     cdef Token token
-    for number in range(2):
+    for _number in range(2):
         while v >= 100:
             q = v // 100
             crc ^= PAIR[k][v - q * 100]
@@ -198,7 +204,7 @@ def book_checksum(asks, bids, *, portable=None):
         for price, qty in (bids if side else asks)[:TOP]:
             if price < 0 or qty < 0:
                 raise ValueError(f"({price}, {qty}): prices and quantities in a book are not negative")
-            tokens[count] = level_token(price, qty)
+            tokens[count] = level_token(index(price), index(qty))       # a float raises
             count += 1
         sides[side] = join_tokens(tokens, count, slow)
     return finish(sides[0], sides[1], slow)

@@ -18,13 +18,13 @@ from ..types import Ack, Asset, BOOK_DEPTHS, Gap, Instrument, InstrumentUpdate, 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from .book cimport OrderBook, RawLevel, Stamp
+from .book cimport OrderBook, Stamp
 from .defs cimport (
-    BOOK_EMPTY, BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID, CHANNEL_BOOK, CHANNEL_HEARTBEAT,
-    CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_STATUS, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN,
+    BOOK_EMPTY, BOOK_INVALID, BOOK_UNVERIFIED, BOOK_VALID, CHANNEL_BOOK, CHANNEL_HEARTBEAT,
+    CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN,
     FAILED, IGNORED, MISMATCH, OK, REFUSED, Channel, Status,
 )
 from .handler cimport Handler
@@ -37,7 +37,7 @@ from .scan cimport (
     ASSET_BORROWABLE, ASSET_CLASS, ASSET_COLLATERAL, ASSET_ID, ASSET_MARGIN_RATE, ASSET_MULTIPLIER, ASSET_PRECISION,
     ASSET_PRECISION_DISPLAY, ASSET_STATUS, BOOK_ASKS, BOOK_BIDS, BOOK_CHECKSUM, BOOK_SYMBOL, BOOK_TIMESTAMP,
     HEAD_CHANNEL, HEAD_DATA, HEAD_ERROR, HEAD_METHOD, HEAD_REQ_ID, HEAD_RESULT, HEAD_SUCCESS, HEAD_SYMBOL,
-    HEAD_TIME_IN, HEAD_TIME_OUT, HEAD_TYPE, NUMBER_WIDE, OHLC_BEGIN, OHLC_INTERVAL, OHLC_OPEN, OHLC_SYMBOL,
+    HEAD_TIME_IN, HEAD_TIME_OUT, HEAD_TYPE, OHLC_BEGIN, OHLC_INTERVAL, OHLC_OPEN, OHLC_SYMBOL,
     OHLC_TRADES, PAIR_BASE, PAIR_COST_MIN, PAIR_COST_PRECISION, PAIR_HAS_INDEX, PAIR_LIMIT_LONG, PAIR_LIMIT_SHORT,
     PAIR_MARGIN_INITIAL, PAIR_MARGINABLE, PAIR_PRICE_INCREMENT, PAIR_PRICE_PRECISION, PAIR_QTY_INCREMENT,
     PAIR_QTY_MIN, PAIR_QTY_PRECISION, PAIR_QUOTE, PAIR_STATUS, PAIR_SYMBOL, PAIR_TICK_SIZE, STATUS_API_VERSION,
@@ -637,7 +637,7 @@ cdef class Decoder(MessageSink):
         self.malformed += 1
         excerpt = printable(text[max(0, offset - 20):offset + 40].decode(errors="replace"))
         self.last_error = DecodeError(channel, offset, excerpt, reason.decode(), symbols[0] if symbols else "")
-        if b"{" in text and not foreign:       # else it is no message of a channel: a proxy's text, say
+        if channel or (b"{" in text and not foreign):       # else it is none of ours: a proxy's text, say
             self._distrust(channel, symbols)
         self._tell(self.handler.on_refused, (self.last_error,))
         return REFUSED

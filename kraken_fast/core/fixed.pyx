@@ -5,6 +5,7 @@ Nothing here rounds: what does not fit is refused. A float is only ever made for
 """
 
 from decimal import Decimal
+from operator import index
 
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
@@ -74,7 +75,7 @@ cdef double fixed_float(int64_t mantissa, int scale) noexcept nogil:
     return <double>mantissa / <double>POWERS[scale]
 
 
-def to_decimal(mantissa: int, scale: int):
+def to_decimal(mantissa, scale):
     """Give the exact Decimal of an int64 mantissa with `scale` decimals.
 
     >>> to_decimal(294311, 1)
@@ -83,10 +84,10 @@ def to_decimal(mantissa: int, scale: int):
     Decimal('-0.005')
     """
     _check_scale(scale)
-    return fixed_decimal(mantissa, scale)
+    return fixed_decimal(index(mantissa), scale)       # a float raises
 
 
-def to_fixed(value: Decimal, scale: int):
+def to_fixed(value, scale):
     """Give the int64 mantissa of a Decimal at `scale` decimals.
 
     Raises:
@@ -116,5 +117,5 @@ def to_fixed(value: Decimal, scale: int):
 
 
 cdef _check_scale(scale):
-    if not 0 <= scale <= SCALE_MAX:
+    if not 0 <= index(scale) <= SCALE_MAX:
         raise ValueError(f"scale={scale}: must be 0 to {SCALE_MAX}")

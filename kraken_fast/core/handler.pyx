@@ -11,7 +11,6 @@ from libc.stdint cimport uint64_t
 
 from .book cimport OrderBook
 from .defs cimport FAILED, OK, Status
-from .latency cimport Histogram
 from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, Candle, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
 
 _log = logging.getLogger("kraken_fast.callbacks")
@@ -45,8 +44,8 @@ cdef class Handler:
     def on_book_lost(self, book, reason):
         """`book` can no longer be trusted and awaits a new snapshot.
 
-        `reason` is checksum (of an update), snapshot (its checksum), malformed or precision. After the first two, what the
-        book holds is dropped when this returns, unless `book.give_up_verifying()` was called.
+        `reason` is checksum (of an update), snapshot (its checksum), malformed or precision. After the first two,
+        what the book holds is dropped when this returns, unless `book.give_up_verifying()` was called.
         """
 
     def on_gap(self, gap):

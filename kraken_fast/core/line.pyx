@@ -1,7 +1,7 @@
 # cython: language_level=3, binding=True, auto_pickle=False
 """One live connection, as its stores see it."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t
 
 from .clock cimport Clock, SystemClock
 

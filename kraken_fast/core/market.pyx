@@ -342,11 +342,11 @@ cdef class TradeLog:
     cdef Status _grow(self) except FAILED:
         cdef int32_t capacity = min(max(4, 4 * self.capacity), TRADES_KEPT)
         cdef TradeData* larger = <TradeData*>PyMem_Malloc(capacity * sizeof(TradeData))
-        cdef int32_t i
+        cdef uint64_t position
         if larger is NULL:
             raise MemoryError()
-        for i in range(self.kept):
-            larger[(self.received - self.kept + i) % capacity] = self.ring[(self.received - self.kept + i) % self.capacity]
+        for position in range(self.received - self.kept, self.received):
+            larger[position % capacity] = self.ring[position % self.capacity]
         PyMem_Free(self.ring)
         self.ring = larger
         self.capacity = capacity
@@ -468,7 +468,8 @@ cdef bint _same(const CandleData* a, const CandleData* b) noexcept:
 
 
 cdef bint _equal(const Number* a, const Number* b) noexcept:
-    return a.form == NUMBER_FITS and b.form == NUMBER_FITS and a.mantissa == b.mantissa and a.digits == b.digits
+    # Decimals held beside are compared by whoever holds them.
+    return a.form == b.form and (a.form != NUMBER_FITS or (a.mantissa == b.mantissa and a.digits == b.digits))
 
 
 cdef class CandleLog:
@@ -495,7 +496,7 @@ cdef class CandleLog:
             return CANDLE_OPENED
         if position == 0 or position + RING <= self.count or known.begin_us != candle.begin_us:
             return CANDLE_SAME                 # older than all we hold, or an interval that we never saw begin
-        if _same(known, candle):
+        if _same(known, candle) and self.held_at[(position - 1) % RING] == held:
             return CANDLE_SAME
         self._put(position - 1, candle, held)
         return CANDLE_UPDATED if position == self.count else CANDLE_CORRECTED

@@ -7,8 +7,8 @@ escapes) and looked up by name, and what the table does not know is checked and 
 assumed and everything is checked, so the same loop is the fast path and the general one. A new channel is a new table.
 
 Scanning is pure: it fills records and touches no store. The whole text must be one JSON value with nothing behind it;
-duplicate keys, missing required keys, nesting beyond DEPTH_MAX and counts beyond their bounds are refused. One leniency:
-`123.` is taken as a number, because pairs without decimals may be written so.
+duplicate keys, missing required keys, nesting beyond DEPTH_MAX and counts beyond their bounds are refused. One
+leniency: `123.` is taken as a number, because pairs without decimals may be written so.
 
 Functions take the place in the text and return the place behind what they read, or NULL after `_fail`.
 
@@ -250,6 +250,22 @@ cdef inline const char* _plain(const char* p, Value* value) noexcept nogil:
         return NULL
     value.num = mantissa
     return p
+
+
+cdef inline const char* _plain_level(const char* p, Value* values) noexcept nogil:
+    """A level as the exchange usually writes it, `{"price":1.0,"qty":2.0}`; NULL for any other writing.
+
+    A look ahead, not a second grammar: what it passes over, `_object` reads. It earns a third of a message's scan.
+    """
+    if p[0] != c'{' or not _matches(&LEVEL.rows[0], p + 1):
+        return NULL
+    p = _plain(p + 1 + LEVEL.rows[0].key_size, &values[0])
+    if p is NULL or p[0] != c',' or not _matches(&LEVEL.rows[1], p + 1):
+        return NULL
+    p = _plain(p + 1 + LEVEL.rows[1].key_size, &values[1])
+    if p is NULL or p[0] != c'}':
+        return NULL
+    return p + 1
 
 
 cdef int64_t _days_from_civil(int64_t year, int month, int day) noexcept nogil:
@@ -525,6 +541,7 @@ cdef class Scanner:
 
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept:
         cdef Record pair
+        cdef const char* q
         cdef RawLevel* larger
         cdef RawLevel* level
         value.num = self.level_count
@@ -545,9 +562,12 @@ cdef class Scanner:
                     return self._fail(p, b"out of memory")
                 self.levels = larger
                 self._level_capacity *= 2
-            p = self._object(p, &LEVEL, &pair)
-            if p is NULL:
-                return NULL
+            q = _plain_level(p, pair.values)
+            if q is NULL:
+                q = self._object(p, &LEVEL, &pair)
+                if q is NULL:
+                    return NULL
+            p = q
             level = &self.levels[self.level_count]
             level.price = pair.values[0].num
             level.qty = pair.values[1].num

@@ -11,7 +11,6 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
 
-
 cdef extern from *:
     """
     #include <string.h>
@@ -86,7 +85,6 @@ cdef class SymbolTable:
         cdef bytes name = symbol.encode() + b"\0" * 16
         cdef void* known = self.find(name, len(name) - 16)
         cdef Slot slot
-        cdef int index
         if known is not NULL:
             return <Slot>known
         if not 0 < len(name) - 16 <= SYMBOL_MAX:

@@ -24,10 +24,12 @@ from .faults import Faults
 from .feed import MarketFeed
 from .instruments import Listing, Pair, PairStatus, instrument_message
 from .line import Line, State
-from .market import Market
+from .market import BookTruth, Market
 from .message import Message, status_text
+from .player import ReelFeed, TapePlayer
 from .rest import Response, RestApi
 from .session import WsSession
+from .tape import Tape
 from .texts import NS_PER_MS, NS_PER_S
 
 SystemStatus = Literal["online", "cancel_only", "post_only", "limit_only", "maintenance"]
@@ -76,6 +78,7 @@ class ExchangeCore:
         levels: price levels of each side that the crowd keeps up.
         snapshot_delay_ms: from acknowledgement to snapshot.
         limit_connections: refuse an address after 150 connections in ten minutes.
+        tape: play prepared books instead of opening markets; `rate` is then the messages a second of all of them.
 
     Raises:
         UnknownSymbolError: a symbol was not recorded.
@@ -92,7 +95,10 @@ class ExchangeCore:
         levels: int = 250,
         snapshot_delay_ms: int = 0,
         limit_connections: bool = False,
+        tape: Tape | None = None,
     ) -> None:
+        if tape is not None and symbols is not None:
+            raise ConfigError("symbols", symbols, "None with a tape, which brings its own")
         if isinstance(symbols, str) and symbols != "all":
             raise ConfigError("symbols", symbols, 'a list of symbols, "all" or None')
         if not 0 <= rate <= 1e6:
@@ -106,6 +112,10 @@ class ExchangeCore:
         self.snapshot_delay_ns = snapshot_delay_ms * NS_PER_MS
         everything = symbols == "all"
         self.listing = Listing(None if everything else DEFAULT_SYMBOLS if symbols is None else symbols)
+        self.player: TapePlayer | None = None
+        if tape is not None:
+            self.listing = Listing.of(tape.pairs)
+            self.player = TapePlayer(tape, rate, now_ns())
         self.system_status: SystemStatus = "online"
         self.faults = Faults(self._rng("faults"))
         self.lines: dict[int, Line] = {}
@@ -114,7 +124,7 @@ class ExchangeCore:
         self._rest = RestApi(self)
         self._last_line = 0
         self._feeds: dict[str, MarketFeed] = {}
-        if not everything:
+        if not everything and self.player is None:
             for symbol in self.listing.pairs:
                 self.feed(symbol)
 
@@ -138,6 +148,8 @@ class ExchangeCore:
         """The time before which nothing happens by itself, or None if never anything does."""
         times = [feed.market.next_step_ns for feed in self._feeds.values()]
         times += [line.deadline_ns for line in self.lines.values()]
+        if self.player is not None:
+            times.append(self.player.next_ns)
         return min((time_ns for time_ns in times if time_ns is not None), default=None)
 
     def is_tradable(self, symbol: str) -> bool:
@@ -150,15 +162,32 @@ class ExchangeCore:
 
         Raises:
             UnknownSymbolError: it is not listed.
+            ConfigError: this exchange plays a tape, and has no markets.
         """
-        return self.feed(symbol).market
+        return self._open(symbol).market
 
-    def feed(self, symbol: str) -> MarketFeed:
+    def feed(self, symbol: str) -> MarketFeed | ReelFeed:
         """Give the public channels of a listed symbol.
 
         Raises:
             UnknownSymbolError: it is not listed.
         """
+        if self.player is None:
+            return self._open(symbol)
+        return self.player.feeds[self.listing.pair(symbol).symbol]
+
+    def book(self, symbol: str) -> BookTruth:
+        """Give the whole book of a listed symbol as it is now.
+
+        Raises:
+            UnknownSymbolError: it is not listed.
+        """
+        feed = self.feed(symbol)
+        return feed.truth(self.now_ns()) if isinstance(feed, ReelFeed) else feed.market.truth()
+
+    def _open(self, symbol: str) -> MarketFeed:
+        if self.player is not None:
+            raise ConfigError("tape", symbol, "left out where markets are needed")
         feed = self._feeds.get(symbol)
         if feed is None:
             pair = self.listing.pair(symbol)
@@ -203,6 +232,8 @@ class ExchangeCore:
         now_ns = self.now_ns()
         for feed in list(self._feeds.values()):
             feed.market.advance(now_ns, steps_max)
+        if self.player is not None:
+            self.player.advance(now_ns, 10 * steps_max)
 
     def set_system_status(self, status: SystemStatus) -> None:
         """Change the state of the engine and tell every session.

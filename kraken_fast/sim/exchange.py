@@ -18,6 +18,7 @@ from .instruments import PairStatus
 from .market import BookTruth, Market, TickerTruth
 from .server import Server
 from .session import WsSession
+from .tape import Tape
 
 
 class Exchange:
@@ -40,6 +41,8 @@ class Exchange:
         snapshot_delay_ms: from acknowledgement to snapshot; some 100 ms were seen on the real exchange.
         limit_connections: refuse an address after 150 connections in ten minutes; None means only off
             loopback.
+        tape: play prepared books (`kraken_fast.sim.tape.render`) instead of trading; `rate` is then the messages a
+            second of all of them. For load: 50,000 a second and more, up to 1,000 pairs.
         now_ns: the clock, nanoseconds since the epoch; it must not go back. By default the wall clock as it
             was at the start, continued by the monotonic one.
 
@@ -61,6 +64,7 @@ class Exchange:
         levels: int = 250,
         snapshot_delay_ms: int = 0,
         limit_connections: bool | None = None,
+        tape: Tape | None = None,
         now_ns: Callable[[], int] | None = None,
     ) -> None:
         loopback = host in ("localhost", "::1") or host.startswith("127.")
@@ -72,6 +76,7 @@ class Exchange:
             levels=levels,
             snapshot_delay_ms=snapshot_delay_ms,
             limit_connections=not loopback if limit_connections is None else limit_connections,
+            tape=tape,
         )
         self.ca_file: str | None = None
         self._host = host
@@ -125,7 +130,7 @@ class Exchange:
         Raises:
             UnknownSymbolError: it is not listed.
         """
-        return self.core.market(symbol).truth()
+        return self.core.book(symbol)
 
     def ticker(self, symbol: str) -> TickerTruth:
         """Give the ticker as it is now.
@@ -154,9 +159,15 @@ class Exchange:
     def advance(self, steps: int = 1, symbol: str | None = None) -> None:
         """Let the crowd act so many times, in one market or in each, and send what follows at once.
 
+        With a tape, play so many messages of it.
+
         Raises:
             UnknownSymbolError: it is not listed.
         """
+        if self.core.player is not None:
+            self.core.player.play(steps)
+            self.flush()
+            return
         symbols = list(self.core.listing.pairs) if symbol is None else [symbol]
         for _ in range(steps):
             for name in symbols:

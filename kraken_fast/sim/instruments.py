@@ -219,6 +219,16 @@ class Listing:
             used = set(assets)
         self.assets: dict[str, Asset] = {name: asset for name, asset in assets.items() if name in used}
 
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> Listing:
+        """List pairs that may be made up; an asset that was not recorded looks like DOGE."""
+        assets, _ = _recorded()
+        listing = cls(())
+        listing.pairs = {pair.symbol: pair for pair in pairs}
+        names = dict.fromkeys(asset for pair in listing.pairs.values() for asset in (pair.base, pair.quote))
+        listing.assets = {name: assets.get(name) or replace(assets["DOGE"], id=name) for name in names}
+        return listing
+
     def pair(self, symbol: str) -> Pair:
         """Give a listed pair.
 

@@ -206,7 +206,7 @@ class Line:
                 extra += f"Sec-WebSocket-Protocol: {fault['subprotocol']}\r\n"
         self._write(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
-            + b"Sec-WebSocket-Accept: "
+             b"Sec-WebSocket-Accept: "
             + accept
             + b"\r\n"
             + extra.encode()

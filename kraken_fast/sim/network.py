@@ -1,14 +1,14 @@
 """The network between a client in virtual time and an exchange without I/O: names, connections, delays.
 
-Theory of operation. A `Connection` carries bytes both ways between the transport of a client (`VirtualTransport`, on the
-`VirtualLoop`) and a `Line` of the exchange. TCP's promise holds: bytes of a connection arrive in order or not at all.
-What a `Route` adds is delay and jitter for each direction, and how reads are cut; what goes wrong inside a connection
-(reset, end, hole, half-open peer, slices, bandwidth) are the faults of `faults.py`, which `Line` carries out itself. What
-goes wrong before there is a line is here: names that do not resolve (`dns_down`), addresses where nobody answers
-(not in `listening`), packets that vanish (`syn_lost`).
+Theory of operation. A `Connection` carries bytes both ways between the transport of a client (`VirtualTransport`, on
+the `VirtualLoop`) and a `Line` of the exchange. TCP's promise holds: bytes of a connection arrive in order or not at
+all. What a `Route` adds is delay and jitter for each direction, and how reads are cut; what goes wrong inside a
+connection (reset, end, hole, half-open peer, slices, bandwidth) are the faults of `faults.py`, which `Line` carries out
+itself. What goes wrong before there is a line is here: names that do not resolve (`dns_down`), addresses where nobody
+answers (not in `listening`), packets that vanish (`syn_lost`).
 
-The exchange is pumped as its face on sockets does it: `advance` at its own deadline, whenever bytes come, and whenever a
-fault changes; then each line is polled and what it says is sent.
+The exchange is pumped as its face on sockets does it: `advance` at its own deadline, whenever bytes come, and whenever
+a fault changes; then each line is polled and what it says is sent.
 
 TLS is not simulated. A transport calls itself secure, because picows then writes through it and not to a raw socket.
 """
@@ -31,6 +31,7 @@ from .virtual import VirtualLoop
 HOST = "exchange.test"
 """A name that no real network has. Source: RFC 6761 section 6.2."""
 
+PORT = 443
 ADDRESS = "192.0.2.1"
 DEAD_ADDRESS = "192.0.2.254"
 """Addresses for documentation. Source: RFC 5737."""
@@ -70,7 +71,7 @@ class Network:
         dns_down: names do not resolve.
         syn_lost: connecting hangs.
         attempts_ns: when each connection was attempted.
-        on_wire: hears (direction, connection number, bytes) of every segment as it arrives; None is an end.
+        on_wire: hears (direction, connection number, bytes) of every segment as it is read; None is an end.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Network:
         self.attempts_ns.append(self._timeline.now_ns)
         number = len(self.attempts_ns)
         answer: asyncio.Future[Line] = self.loop.create_future()
-        if self.syn_lost or address not in self.listening:
+        if self.syn_lost or address not in self.listening or port != PORT:
             await answer  # for ever: whoever waits has to give up
         connection = Connection(
             self, number, self._route(number), random.Random(f"{self._seed}/route {number}")
@@ -221,6 +222,10 @@ class Connection:
         self.unread_bytes += len(data)
         self.up.send(lambda: self._arrive_up(data))
 
+    def note_read(self, data: bytes | Exception | None) -> None:
+        """The client reads what came."""
+        self._network.on_wire("down", self.number, data if isinstance(data, bytes) else None)
+
     def drop(self) -> None:
         """The client closed its end."""
         self._transport = None
@@ -243,11 +248,10 @@ class Connection:
             )
             self._leave()
 
-    def _send_down(self, data: bytes | None | Exception) -> None:
+    def _send_down(self, data: bytes | Exception | None) -> None:
         self.down.send(lambda: self._arrive_down(data))
 
-    def _arrive_down(self, data: bytes | None | Exception) -> None:
-        self._network.on_wire("down", self.number, data if isinstance(data, bytes) else None)
+    def _arrive_down(self, data: bytes | Exception | None) -> None:
         if self._transport is not None:
             self._transport.arrive(data)
 
@@ -281,7 +285,7 @@ class VirtualTransport(asyncio.Transport):
             {
                 "socket": _Socket(connection.number),
                 "ssl_object": _PLAIN,
-                "peername": (ADDRESS, 443),
+                "peername": (ADDRESS, PORT),
                 "sockname": ("192.0.2.100", 40_000 + connection.number),
             }
         )
@@ -289,11 +293,11 @@ class VirtualTransport(asyncio.Transport):
         self._connection = connection
         self._protocol = protocol
         self._joins = joins
-        self._arrived: deque[bytes | None | Exception] = deque()
+        self._arrived: deque[bytes | Exception | None] = deque()
         self._reading = True
         self._closing = False
 
-    def arrive(self, data: bytes | None | Exception) -> None:
+    def arrive(self, data: bytes | Exception | None) -> None:
         """Something came: bytes, the end (None), or a reset."""
         self._arrived.append(data)
         if len(self._arrived) == 1 and self._reading:
@@ -360,6 +364,7 @@ class VirtualTransport(asyncio.Transport):
         if self._closing or not self._reading or not self._arrived:
             return
         data = self._take()
+        self._connection.note_read(data)
         if isinstance(data, Exception):
             self._end(data)
         elif data is None:
@@ -377,7 +382,7 @@ class VirtualTransport(asyncio.Transport):
         if self._arrived and not self._closing:
             self._loop.set_readable(self._read)
 
-    def _take(self) -> bytes | None | Exception:
+    def _take(self) -> bytes | Exception | None:
         data = self._arrived.popleft()
         if not self._joins or not isinstance(data, bytes):
             return data
@@ -394,7 +399,7 @@ class VirtualTransport(asyncio.Transport):
             return
         view: Any = memoryview(data)
         while view and not self._closing:
-            room = memoryview(protocol.get_buffer(-1))  # type: ignore[arg-type]  # a Buffer, says PEP 688
+            room = memoryview(protocol.get_buffer(-1))
             size = min(len(room), len(view))
             room[:size] = view[:size]
             view = view[size:]

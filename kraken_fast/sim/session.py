@@ -19,6 +19,7 @@ from .faults import Fault
 from .feed import MarketFeed, Parameter
 from .frames import CLOSE_NORMAL
 from .message import HEARTBEAT_TEXT, Message, status_text
+from .player import ReelFeed
 from .requests import Refusal, Request, ack_text, check_symbol, error_text, parse_request, pong_text
 from .tamper import Tamper
 from .texts import NS_PER_MS, NS_PER_S, NS_PER_US, rfc3339
@@ -153,6 +154,8 @@ class WsSession:
                 self._refuse(refusal, time_in)
 
     def _subscribe(self, request: Request, symbol: str | None, time_in: str) -> None:
+        if self._core.player is not None:
+            self._core.player.check(request)
         if symbol is not None:
             check_symbol(symbol, request, tradable=self._core.is_tradable(symbol))
             if fault := self._fire("nack", request.channel, symbol):
@@ -224,7 +227,7 @@ class WsSession:
         else:
             self._feed(subscription).unsubscribe(self, subscription.channel, subscription.parameter)
 
-    def _feed(self, subscription: Subscription) -> MarketFeed:
+    def _feed(self, subscription: Subscription) -> MarketFeed | ReelFeed:
         return self._core.feed(subscription.symbol)
 
     def _acknowledge(self, request: Request, symbol: str | None, time_in: str) -> None:

@@ -6,15 +6,15 @@
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(main())          # hours pass in seconds, and every run of one seed is the same
 
-Theory of operation. There are two machines. The *world* (the exchange and the network) is a heap of actions, each due at
-a nanosecond; `Timeline` runs them in order. The *client's machine* is an asyncio event loop whose selector, instead
-of waiting, lets the world go on until something can be read or the loop's next timer is due. So a client that blocks
-its loop (`VirtualLoop.block`) finds afterwards what the world sent meanwhile, sent when it was sent and not later.
+Theory of operation. There are two machines. The *world* (the exchange and the network) is a heap of actions, each
+due at a nanosecond; `Timeline` runs them in order. The *client's machine* is an asyncio event loop whose selector,
+instead of waiting, lets the world go on until something can be read or the loop's next timer is due. So a client that
+blocks its loop (`VirtualLoop.block`) finds afterwards what the world sent meanwhile, sent when it was and not later.
 
-Invariants. Time moves only here, by `Timeline`, and never back. At equal times actions and timers run in the order
-in which they were made. Nothing real is waited for: what would need a real socket, a thread or a process is
-refused with `RealWorldError`. A loop that turns and turns within one instant, or that would sleep for ever, ends the run
-with an error that says so instead of hanging.
+Invariants. Time moves only here, by `Timeline`, and never back. At equal times actions and timers run in the order in
+which they were made. Nothing real is waited for: what would need a real socket, a thread or a process is refused with
+`RealWorldError`. A loop that turns and turns within one instant, or that would sleep for ever, ends the run with an
+error that says so instead of hanging.
 
 Who keeps a clock of his own is told each step of time by `Timeline.on_advance`.
 """
@@ -167,6 +167,13 @@ class _Selector(selectors.BaseSelector):
         return self._keys[_descriptor(fileobj)]
 
 
+def _refuse(name: str, reason: str) -> Callable[..., NoReturn]:
+    def refuse(_loop: VirtualLoop, *args: object, **_options: object) -> NoReturn:
+        raise RealWorldError(f"{name}{args}: {reason}")
+
+    return refuse
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """The client's machine: an asyncio event loop in virtual time.
 
@@ -196,7 +203,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Give the virtual time in seconds."""
         return self.timeline.now_ns / NS_PER_S
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # its stub ties the arguments to the callback's
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """Set a timer; those of equal times run in the order in which they were set."""
@@ -249,15 +256,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         host: str | None = None,
         port: int | None = None,
         *,
-        ssl: object = None,
-        server_hostname: str | None = None,
         happy_eyeballs_delay: float | None = None,
-        **others: object,
+        **options: object,
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Connect through the wiring. TLS is not simulated: `ssl` is accepted and the bytes go plain."""
-        if self.wiring is None or host is None or port is None or any(v is not None for v in others.values()):
+        meant = {name for name, value in options.items() if value is not None} - {"ssl", "server_hostname"}
+        if self.wiring is None or host is None or port is None or meant:
             raise RealWorldError(
-                f"create_connection({host!r}, {port!r}, {others}): only the wiring's hosts are here"
+                f"create_connection({host!r}, {port!r}, {options}): only the wiring's hosts are here"
             )
         addresses = await self.wiring.resolve(host)
         connects = [partial(self.wiring.connect, address, port) for address in addresses]
@@ -268,48 +274,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         protocol = protocol_factory()
         return pipe.open(protocol), protocol
 
-    async def getaddrinfo(
-        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
-    ) -> list[Any]:
+    async def getaddrinfo(self, host: Any, port: Any, **_hints: int) -> list[Any]:
         """Resolve a name through the wiring."""
         if self.wiring is None:
             raise RealWorldError(f"getaddrinfo({host!r}): no network is wired")
         addresses = await self.wiring.resolve(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    # What would be real ------------------------------------------------------------------------------------------
-
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse: a thread has no virtual time."""
-        raise RealWorldError(f"run_in_executor({func!r}): threads have no virtual time")
-
-    async def create_server(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise RealWorldError("create_server: no real socket is listened on in virtual time")
-
-    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise RealWorldError("create_datagram_endpoint: no real socket in virtual time")
-
-    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise RealWorldError("create_unix_connection: no real socket in virtual time")
-
-    async def create_unix_server(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise RealWorldError("create_unix_server: no real socket in virtual time")
-
-    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise RealWorldError("subprocess_exec: processes have no virtual time")
-
-    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise RealWorldError("subprocess_shell: processes have no virtual time")
-
-    async def sock_connect(self, sock: Any, address: Any) -> NoReturn:
-        """Refuse."""
-        raise RealWorldError(f"sock_connect({address!r}): no real socket in virtual time")
+    run_in_executor = _refuse("run_in_executor", "threads have no virtual time")  # type: ignore[assignment]
+    create_server = _refuse("create_server", "no real socket is listened on in virtual time")
+    create_datagram_endpoint = _refuse("create_datagram_endpoint", "no real socket in virtual time")
+    create_unix_connection = _refuse("create_unix_connection", "no real socket in virtual time")
+    create_unix_server = _refuse("create_unix_server", "no real socket in virtual time")
+    sock_connect = _refuse("sock_connect", "no real socket in virtual time")
+    subprocess_exec = _refuse("subprocess_exec", "processes have no virtual time")
+    subprocess_shell = _refuse("subprocess_shell", "processes have no virtual time")
 
 
 def _descriptor(fileobj: Any) -> int:

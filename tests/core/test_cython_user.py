@@ -52,7 +52,8 @@ cdef class Signal(Handler):
 SETUP = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-setup(name="user_signal", ext_modules=cythonize([Extension("user_signal", ["user_signal.pyx"], extra_compile_args=["-O0"])]))
+extension = Extension("user_signal", ["user_signal.pyx"], extra_compile_args=["-O0"])
+setup(name="user_signal", ext_modules=cythonize([extension]))
 """
 
 
@@ -68,7 +69,8 @@ def user_signal(tmp_path_factory: pytest.TempPathFactory) -> Any:
     assert build.returncode == 0, build.stdout + build.stderr
     (module,) = folder.glob("user_signal.*.so")
     spec = importlib.util.spec_from_file_location("user_signal", module)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
@@ -95,6 +97,7 @@ def test_an_exception_of_a_compiled_handler_reaches_who_feeds(user_signal: Any) 
     with pytest.raises(ArithmeticError, match="no signal"):
         decoder.feed(catalogue["book.snapshot"])
     book = decoder.book("BTC/USD")
-    assert book is not None and book.is_valid, "what was decoded is in the stores all the same"
+    assert book is not None
+    assert book.is_valid, "what was decoded is in the stores all the same"
     assert decoder.feed(catalogue["book.update.move"], strict=True)
     assert signal.books == 2

@@ -121,7 +121,8 @@ def test_any_sequence_of_frames_is_judged_like_the_reference(seed: int) -> None:
             expected = reference.feed(opcode, payload, fin=fin, reserved=reserved)
             assert policy.feed(opcode, payload, fin=fin, reserved=reserved) == expected
             assert policy.close_code == reference.code
-            assert policy.kept_bytes[0] <= limits[0] and policy.kept_bytes[1] <= max(4096, limits[0])
+            assert policy.kept_bytes[0] <= limits[0]
+            assert policy.kept_bytes[1] <= max(4096, limits[0])
 
 
 @pytest.mark.fault("W09", kind="U")
@@ -150,7 +151,8 @@ def test_the_sum_of_fragments_is_bounded_and_so_is_the_memory() -> None:
     verdict, _ = policy.feed(TEXT, part, fin=False)
     while verdict == "nothing":
         fed += len(part)
-        assert policy.kept_bytes[0] == fed <= cap and policy.kept_bytes[1] <= cap
+        assert policy.kept_bytes[0] == fed <= cap
+        assert policy.kept_bytes[1] <= cap
         verdict, _ = policy.feed(CONTINUATION, part, fin=False)
     assert (verdict, policy.close_code, policy.reason) == ("fail", 1009, "message too long")
     assert fed == cap // 1000 * 1000

@@ -8,7 +8,7 @@ from typing import Any
 
 import corpus
 import pytest
-from oracle import Witness
+from judge import Witness
 
 from kraken_fast.core.book import OrderBook
 from kraken_fast.core.decode import Decoder
@@ -30,7 +30,7 @@ class Raising(Callbacks):
     def _raise(self, *told: object) -> None:
         raise RuntimeError(f"told {told}")
 
-    def on_callback_error(self, channel: str, error: Exception) -> None:
+    def on_callback_error(self, channel: str, error: Exception) -> None:  # noqa: ARG002 - the signature
         self.told.append(channel)
         raise RuntimeError("and again")
 
@@ -55,7 +55,8 @@ def test_callables_get_the_live_book_and_ticker_and_records_of_their_own() -> No
     for name in ("book.snapshot", "ticker.snapshot", "trade.snapshot", "ohlc.snapshot"):
         decoder.feed(CATALOGUE[name], strict=True)
     assert [type(item) for item in got] == [OrderBook, LiveTicker, Trade, Trade, Candle, Candle, Candle]
-    assert got[0] is decoder.book("BTC/USD") and got[1] is decoder.ticker("BTC/USD")
+    assert got[0] is decoder.book("BTC/USD")
+    assert got[1] is decoder.ticker("BTC/USD")
     assert [item.closed for item in got[4:]] == [False, True, False]
 
 
@@ -87,7 +88,7 @@ def test_one_who_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
 def test_what_is_no_mere_error_goes_through() -> None:
     callbacks = Callbacks()
 
-    def interrupted(book: OrderBook) -> None:
+    def interrupted(_book: OrderBook) -> None:
         raise KeyboardInterrupt
 
     callbacks.book = interrupted
@@ -107,22 +108,23 @@ def test_a_handler_may_unwant_what_it_is_told_about() -> None:
     trades, candles = decoder.want_trades("BTC/USD"), decoder.want_candles("BTC/USD", 1)
     decoder.feed(CATALOGUE["trade.snapshot"], strict=True)
 
-    def unwant(*told: Any) -> None:
+    def unwant(*_told: Any) -> None:
         for channel in ("book", "ticker", "trade"):
             decoder.unwant(channel, "BTC/USD")
         decoder.unwant("ohlc", "BTC/USD", 1)
 
-    witness.on_snapshot = unwant
-    witness.on_gap = unwant
+    witness.__dict__.update(on_snapshot=unwant, on_gap=unwant)
     decoder.feed(CATALOGUE["book.snapshot"], strict=True)
-    assert book.is_valid and decoder.book("BTC/USD") is None
+    assert book.is_valid
+    assert decoder.book("BTC/USD") is None
     assert decoder.want_ticker("BTC/USD") is not ticker
     decoder.feed(CATALOGUE["ticker.snapshot"], strict=True)
     assert decoder.ticker("BTC/USD") is None
     assert decoder.want_trades("BTC/USD") is not trades
     decoder.feed(CATALOGUE["trade.update"], strict=True)
     decoder.feed(CATALOGUE["trade.update"].replace(b"9612044", b"9612099"), strict=True)
-    assert decoder.trades("BTC/USD") is None and decoder.unwanted == 1, "the second trade of the last message"
+    assert decoder.trades("BTC/USD") is None
+    assert decoder.unwanted == 1, "the second trade of the last message"
     assert decoder.want_candles("BTC/USD", 1) is not candles
     decoder.feed(CATALOGUE["ohlc.snapshot"], strict=True)
     assert decoder.candles("BTC/USD", 1) is None
@@ -133,7 +135,7 @@ def test_a_handler_cannot_feed_the_decoder_that_calls_it() -> None:
     decoder = Decoder(handler=callbacks, create=True)
     raised: list[Exception] = []
 
-    def feed_again(book: OrderBook) -> None:
+    def feed_again(_book: OrderBook) -> None:
         for feed in (decoder.feed, lambda raw: decoder.feed_all([raw])):
             try:
                 feed(CATALOGUE["ticker.snapshot"] + b" " * 100_000)
@@ -142,7 +144,8 @@ def test_a_handler_cannot_feed_the_decoder_that_calls_it() -> None:
 
     callbacks.book = feed_again
     decoder.feed(CATALOGUE["book.snapshot"], strict=True)
-    assert len(raised) == 2 and decoder.messages == 1
+    assert len(raised) == 2
+    assert decoder.messages == 1
     assert decoder.feed(CATALOGUE["ticker.snapshot"]), "afterwards it may"
 
 
@@ -151,7 +154,7 @@ def test_forward_is_told_first_and_latency_counted() -> None:
     first, second = Callbacks(), Callbacks()
     for callbacks, name in ((first, "first"), (second, "second")):
         for kind in ("book", "ticker", "trade", "candle"):
-            setattr(callbacks, kind, lambda told, name=name: order.append(name))
+            setattr(callbacks, kind, lambda _told, name=name: order.append(name))
     second.forward = first
     decoder = Decoder(handler=second, create=True)
     for name in ("book.snapshot", "ticker.snapshot", "trade.snapshot", "ohlc.update"):

@@ -26,10 +26,12 @@ MS = 1_000_000
 
 
 class Owner:
+    """Writes the listener's calls down."""
+
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def on_open(self, listener: LineListener) -> None:
+    def on_open(self, _listener: LineListener) -> None:
         self.calls.append(("open",))
 
     def on_closed(self, code: int, reason: str, was_clean: bool) -> None:
@@ -101,7 +103,8 @@ def test_one_stamp_per_read_and_its_counters() -> None:
         await asyncio.sleep(1)
         await bench.receive(frame(TEXT, b"4"))
         first, second = bench.recv_ns[0], bench.recv_ns[3]
-        assert bench.recv_ns == [first, first, first, second] and second - first >= 1000 * MS
+        assert bench.recv_ns == [first, first, first, second]
+        assert second - first >= 1000 * MS
         listener = bench.listener
         assert (listener.frames, listener.messages, listener.message_bytes) == (4, 4, 7)
         assert (listener.reads, listener.messages_per_read_max, listener.last_recv_ns) == (2, 3, second)
@@ -115,7 +118,8 @@ def test_a_message_in_two_reads_is_stamped_by_the_second() -> None:
         await bench.receive(data[:4])
         await asyncio.sleep(1)
         await bench.receive(data[4:])
-        assert bench.recv_ns == [bench.loop.clock.monotonic_ns] and bench.listener.reads == 1
+        assert bench.recv_ns == [bench.loop.clock.monotonic_ns]
+        assert bench.listener.reads == 1
 
     on_bench(test)
 
@@ -127,7 +131,8 @@ def test_only_text_is_life() -> None:
         await bench.receive(frame(PING), frame(PONG), frame(BINARY, b"x"), frame(TEXT, b"half", fin=False))
         assert bench.listener.last_recv_ns == opened
         await bench.receive(frame(CONTINUATION, b""))
-        assert bench.listener.last_recv_ns == bench.loop.clock.monotonic_ns and bench.texts == [b"half"]
+        assert bench.listener.last_recv_ns == bench.loop.clock.monotonic_ns
+        assert bench.texts == [b"half"]
 
     on_bench(test)
 
@@ -136,7 +141,8 @@ def test_only_text_is_life() -> None:
 def test_pongs_are_bounded_and_the_latest_ping_is_answered_in_the_end() -> None:
     async def test(bench: Bench) -> None:
         await bench.receive(*[frame(PING, b"%d" % i) for i in range(1000)])
-        assert bench.listener.pings == 1000 and bench.listener.pongs_sent == 16
+        assert bench.listener.pings == 1000
+        assert bench.listener.pongs_sent == 16
         assert bench.answers() == [(PONG, b"%d" % i) for i in range(16)]
         await asyncio.sleep(0.5)
         await bench.receive(frame(TEXT, b"x"))
@@ -155,7 +161,8 @@ def test_exceptions_of_sink_and_tee_are_counted_and_do_not_stop_the_rest() -> No
 
     async def test(bench: Bench) -> None:
         await bench.receive(frame(TEXT, b"a"), frame(TEXT, b"b"), frame(BINARY, b"c"))
-        assert seen == [b"a", b"b", b"c"] and bench.listener.sink_errors == 3
+        assert seen == [b"a", b"b", b"c"]
+        assert bench.listener.sink_errors == 3
         assert bench.owner.calls[1:] == [("error", "a", 1), ("error", "b", 2), ("error", "c", 3)]
 
     on_bench(test, sink=PySink(explode, explode))
@@ -166,12 +173,11 @@ def test_an_interrupt_is_not_swallowed() -> None:
         raise KeyboardInterrupt
 
     async def test(bench: Bench) -> None:
+        transport = bench.listener.transport
+        assert transport is not None
+        text = _make_test_ws_frame(picows.WSMsgType.TEXT, b"x", True, False)
         with pytest.raises(KeyboardInterrupt):
-            transport = bench.listener.transport
-            assert transport is not None
-            bench.listener.on_ws_frame(
-                transport, _make_test_ws_frame(picows.WSMsgType.TEXT, b"x", True, False)
-            )
+            bench.listener.on_ws_frame(transport, text)
 
     on_bench(test, sink=PySink(interrupt))
 
@@ -183,10 +189,12 @@ def test_the_end_is_told_once_whatever_follows() -> None:
         bench.peer.reset()
         await asyncio.sleep(0.1)
         assert bench.owner.calls == [("open",), ("closed", 1001, "bye", True)]
-        assert bench.texts == [] and bench.answers() == [(CLOSE, close_payload(1001))]
+        assert bench.texts == []
+        assert bench.answers() == [(CLOSE, close_payload(1001))]
         bench.listener.send(b"too late")
         bench.listener.close()
-        assert bench.listener.unsent_bytes == 0 and len(bench.answers()) == 1
+        assert bench.listener.unsent_bytes == 0
+        assert len(bench.answers()) == 1
 
     on_bench(test)
 
@@ -206,7 +214,9 @@ def test_a_failure_found_by_picows_is_told_with_its_reason() -> None:
         await asyncio.sleep(0.1)
         assert bench.texts == []
         (closed,) = bench.owner.calls[1:]
-        assert closed[:2] == ("closed", 1002) and "opcode" in closed[2] and closed[3] is False
+        assert closed[:2] == ("closed", 1002)
+        assert "opcode" in closed[2]
+        assert closed[3] is False
 
     on_bench(test)
 
@@ -225,9 +235,11 @@ def test_our_close_waits_for_the_answer_and_drops_data() -> None:
         bench.listener.close(1000, "done")
         assert bench.listener.is_closing
         await bench.receive(frame(TEXT, b"late"))
-        assert bench.texts == [] and bench.listener.frames_ignored == 1
+        assert bench.texts == []
+        assert bench.listener.frames_ignored == 1
         await bench.receive(frame(CLOSE, close_payload(1000)))
-        assert bench.owner.calls[1:] == [("closed", 1000, "", True)] and not bench.listener.is_closing
+        assert bench.owner.calls[1:] == [("closed", 1000, "", True)]
+        assert not bench.listener.is_closing
         assert bench.answers() == [(CLOSE, close_payload(1000, b"done"))]
 
     on_bench(test)
@@ -239,7 +251,8 @@ def test_an_abandoned_connection_is_silent() -> None:
         await bench.receive(frame(TEXT, b"late"))
         bench.peer.reset()
         await asyncio.sleep(0.1)
-        assert bench.owner.calls == [("open",)] and bench.texts == []
+        assert bench.owner.calls == [("open",)]
+        assert bench.texts == []
 
     on_bench(test)
 
@@ -255,7 +268,8 @@ def test_a_new_connection_starts_afresh() -> None:
         old.transport.deliver(frame(CONTINUATION, b"the other half"))
         old.transport.abort()
         await asyncio.sleep(0.1)
-        assert bench.texts == [b"whole"] and bench.listener.frames_ignored == 1
+        assert bench.texts == [b"whole"]
+        assert bench.listener.frames_ignored == 1
         assert bench.owner.calls == [("open",), ("open",)]
         bench.peer.transport.abort()
         await asyncio.sleep(0.1)
@@ -269,7 +283,8 @@ def test_without_owner_and_with_the_base_classes_it_just_counts() -> None:
         bench.listener = LineListener(MessageSink(), loop.clock, tee=Tee())
         await bench.connect()
         await bench.receive(frame(TEXT, b"1"), frame(BINARY, b"2"))
-        assert bench.listener.messages == 1 and bench.listener.binary_ignored == 1
+        assert bench.listener.messages == 1
+        assert bench.listener.binary_ignored == 1
         bench.listener.pause_writing()
         bench.listener.resume_writing()
         bench.peer.transport.abort()
@@ -301,9 +316,7 @@ def test_another_picows_is_refused_at_import() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
-    assert (
-        last.startswith("ImportError")
-        and "2.4.0" in last
-        and "pip install" in last
-        and PICOWS_VERSION in last
-    )
+    assert last.startswith("ImportError")
+    assert "2.4.0" in last
+    assert "pip install" in last
+    assert PICOWS_VERSION in last

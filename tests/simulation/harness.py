@@ -25,10 +25,7 @@ from typing import Any
 from zlib import crc32
 
 import kraken_fast
-from kraken_fast import Feed, LineChange
-from kraken_fast.core.book import OrderBook
-from kraken_fast.core.clock import ManualClock
-from kraken_fast.core.market import Candle, LiveTicker, Trade
+from kraken_fast import Candle, Feed, LineChange, LiveTicker, ManualClock, OrderBook, Trade
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.frames import FrameReader
@@ -40,8 +37,14 @@ from .oracle import Oracle
 WS_URL = f"wss://{HOST}/v2"
 """Not a loopback name: the client's budget of attempts holds."""
 
-MS = 1_000_000
 S = 1_000_000_000
+
+SYMBOLS = ["BTC/USD", "ETH/USD", "DOGE/USD"]
+OTHERS = ["ETH/USD", "DOGE/USD"]
+"""All but the one that faults of a symbol strike."""
+
+RESYNC_S = 2.0
+"""T_resync: a new snapshot asked for and applied. Source: faults.md section 0."""
 
 _TLS = ssl.create_default_context()  # shown to the client, never used: reading the authorities takes 20 ms
 
@@ -175,6 +178,11 @@ class Simulation:
             )
             await asyncio.sleep(step_s)
         return (self.timeline.now_ns - start_ns) / S
+
+    async def say(self, text: str) -> None:
+        """Let the exchange say something, and wait until it came."""
+        self.faults.inject("text", text=text)
+        await asyncio.sleep(0.02)
 
     def changes(self, since_s: float = 0.0) -> list[tuple[float, str, str]]:
         """Give the line's changes of state: when, to which, why."""

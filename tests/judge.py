@@ -88,6 +88,7 @@ class Witness(Callbacks):
         self.errors: list[DecodeError] = []
         self.gaps: list[Gap] = []
         self.lost: list[tuple[str, str]] = []
+        self.disowned: list[dict[str, Any]] = []
         self.snapshots: list[tuple[str, str]] = []
         self.book = lambda book: self.events.append(("book", book_facts(book)))
         self.ticker = lambda ticker: self.events.append(("ticker", _ticker(ticker)))
@@ -106,6 +107,8 @@ class Witness(Callbacks):
 
     def on_book_lost(self, book: OrderBook, reason: str) -> None:
         self.lost.append((book.symbol, reason))
+        if reason in ("checksum", "snapshot"):  # applied, and disowned by its checksum
+            self.disowned.append(book_facts(book))
 
     def on_gap(self, gap: Gap) -> None:
         self.gaps.append(gap)
@@ -190,7 +193,9 @@ class Oracle:
 
     def _candle(self, row: Any) -> dict[str, Any]:
         told = {name: row.get(name) for name in ("symbol", "open", "high", "low", "close", "vwap", "volume")}
-        begin_ns = time_ns(row["interval_begin"])
+        begin_ns = (
+            time_ns(row["interval_begin"]) // 1000 * 1000
+        )  # kept to the microsecond: it is a whole minute
         return {
             **told,
             "trades": _integer(row, "trades"),

@@ -1,0 +1,58 @@
+"""What the package costs before it does anything: time to import it, and the size of its compiled modules."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import kraken_fast.core
+
+from . import ROOT
+from .effort import Effort
+
+PICOWS = "import asyncio, ssl, picows"
+OURS = "import asyncio, ssl, picows, kraken_fast; kraken_fast.connect"
+_TIMED = "import time; began = time.process_time(); {}; print((time.process_time() - began) * 1000)"
+
+
+def import_ms(statement: str) -> float:
+    """Give the CPU time of an import in a fresh process."""
+    command = [sys.executable, "-c", _TIMED.format(statement)]
+    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+
+def compiled_mb() -> float:
+    """Give the size of all compiled modules together, stripped where there is a `strip`."""
+    modules = list(Path(kraken_fast.core.__path__[0]).glob("*.so"))
+    strip = shutil.which("strip")
+    total = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for module in modules:
+            copy = Path(shutil.copy(module, folder))
+            if strip:
+                subprocess.run([strip, str(copy)], check=True)  # noqa: S603 - a copy of ours
+            total += copy.stat().st_size
+    return total / 1e6
+
+
+def figures(effort: Effort) -> dict[str, float]:
+    """Measure both imports in turns."""
+    pairs = [(import_ms(OURS), import_ms(PICOWS)) for _ in range(effort.rounds)]
+    return {
+        "beyond_picows_ms": median(ours - picows for ours, picows in pairs),
+        "picows_ms": median(picows for _, picows in pairs),
+        "compiled_mb": compiled_mb(),
+    }
+
+
+def test_import(benchmark: Any) -> None:
+    benchmark.extra_info["ms"] = benchmark.pedantic(import_ms, args=(OURS,), rounds=3)
+
+
+def test_compiled_size(benchmark: Any) -> None:
+    assert benchmark.pedantic(compiled_mb, rounds=1) > 0.1

@@ -1,0 +1,214 @@
+"""What goes wrong in one run of the swarm: drawn from the seed, printable, replayed by the seed alone.
+
+Swarm testing: each run knows only a few kinds of faults, drawn at random, so that no kind hides another; some know
+nearly all. Source: faults.md section 3.3, rules 3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from kraken_fast.sim.network import Route
+from kraken_fast.sim.tamper import HARMLESS, MUTATIONS
+
+FAULTS_S = 60.0
+"""Length of the phase with faults."""
+
+SYMBOLS = [
+    "BTC/USD",
+    "ETH/USD",
+    "DOGE/USD",
+    "SOL/USD",
+    "XRP/USD",
+    "ADA/USD",
+    "DOT/USD",
+    "LTC/USD",
+    "LINK/USD",
+    "ETH/BTC",
+    "SHIB/USD",
+    "ATOM/USD",
+    "UNI/USD",
+    "XLM/USD",
+    "TRX/USD",
+    "ALGO/USD",
+    "AVAX/USD",
+    "BCH/USD",
+    "EUR/USD",
+    "USDT/USD",
+]
+
+EVENTS_PER_S = 60.0
+"""Of all markets together: what one core simulates some thirty times as fast as it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that goes wrong, from a time on, for a while; a `count` given, so often at most."""
+
+    begin_s: float
+    lasts_s: float
+    kind: str
+    settings: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run."""
+
+    seed: int
+    symbols: tuple[str, ...]
+    channels: tuple[str, ...]
+    depth: int
+    rate: float
+    route: Route
+    timers_first: bool
+    acts: tuple[Act, ...]
+
+    def __str__(self) -> str:
+        head = (
+            f"seed {self.seed}: {len(self.symbols)} symbols, {', '.join(self.channels)}, depth {self.depth}, "
+            f"rate {self.rate:.1f}, {self.route}, timers {'first' if self.timers_first else 'last'}"
+        )
+        acts = [
+            f"  {act.begin_s:7.3f} s for {act.lasts_s:6.3f} s: {act.kind} {dict(act.settings)}"
+            for act in self.acts
+        ]
+        return "\n".join([head, *acts])
+
+
+def _now_and_then(rng: Random, settings: Callable[[Random], dict[str, Any]], times_max: int) -> list[Act]:
+    return [
+        Act(rng.uniform(0, FAULTS_S), 0.0, "", tuple(settings(rng).items()))
+        for _ in range(rng.randint(1, times_max))
+    ]
+
+
+def _for_a_while(
+    rng: Random, settings: Callable[[Random], dict[str, Any]], longest_s: float, times_max: int = 3
+) -> list[Act]:
+    acts = []
+    for _ in range(rng.randint(1, times_max)):
+        begin_s = rng.uniform(0, FAULTS_S - 1)
+        lasts_s = min(rng.uniform(0.1, longest_s), FAULTS_S - begin_s)
+        acts.append(Act(begin_s, lasts_s, "", tuple(settings(rng).items())))
+    return acts
+
+
+def _once(**settings: Callable[[Random], Any]) -> Callable[[Random], list[Act]]:
+    return lambda rng: _now_and_then(rng, lambda r: {name: draw(r) for name, draw in settings.items()}, 6)
+
+
+def _while(longest_s: float, **settings: Callable[[Random], Any]) -> Callable[[Random], list[Act]]:
+    return lambda rng: _for_a_while(
+        rng, lambda r: {name: draw(r) for name, draw in settings.items()}, longest_s
+    )
+
+
+def _always(rate_max: float, **settings: Callable[[Random], Any]) -> Callable[[Random], list[Act]]:
+    def acts(rng: Random) -> list[Act]:
+        drawn = {name: draw(rng) for name, draw in settings.items()}
+        drawn |= {"count": None, "probability": rng.uniform(0, rate_max)}
+        return [Act(0.0, FAULTS_S, "", tuple(drawn.items()))]
+
+    return acts
+
+
+def _one_of(*values: Any) -> Callable[[Random], Any]:
+    return lambda rng: rng.choice(values)
+
+
+def _from(low: int, high: int) -> Callable[[Random], int]:
+    return lambda rng: rng.randint(low, high)
+
+
+_BOOK = _one_of("book")
+
+# Symbol and decimals of its prices, such that none becomes zero.
+_PRECISIONS = (
+    [("BTC/USD", n) for n in (0, 1, 2, 3)]
+    + [("ETH/USD", n) for n in (1, 2, 4)]
+    + [("DOGE/USD", n) for n in (6, 7, 8)]
+)
+
+KINDS: dict[str, Callable[[Random], list[Act]]] = {
+    # The exchange in a box, see its faults.KINDS.
+    "rst": _once(),
+    "fin": _once(),
+    "half_open": _once(),
+    "hole": _while(8.0, direction=_one_of("down", "up", "both")),
+    "latency": _while(30.0, ms=_from(0, 100), jitter_ms=_from(0, 200)),
+    "slice": _while(20.0, size_bytes=_from(1, 60)),
+    "bandwidth": _while(10.0, bytes_per_s=_from(20_000, 200_000)),
+    "drip": _while(0.5, interval_ms=_from(1, 2)),
+    "refuse": _while(10.0),
+    "hang": _while(10.0),
+    "upgrade_status": _while(5.0, status=_one_of(500, 502, 503, 520)),
+    "raw": _once(data=lambda rng: rng.randbytes(rng.randint(1, 40))),
+    "fragment": _while(20.0, size_bytes=_from(20, 200)),
+    "interleave_control": _while(20.0),
+    "rsv": _once(bits=_from(1, 7)),
+    "opcode": _once(opcode=_one_of(3, 7, 11, 15)),
+    "mask": _once(),
+    "length": _once(width_bytes=_one_of(2, 8)),
+    "len64": _once(size_bytes=_one_of(1 << 63, 1 << 40)),
+    "binary": _once(),
+    "bad_utf8": _once(),
+    "ping_flood": _while(5.0, rate=_from(10, 200)),
+    "close": _once(code=_one_of(1000, 1001, 1008, 1011, 1012, 1013, 2999), reason=_one_of("", "restarting")),
+    "double_close": _once(),
+    "no_close_reply": _while(20.0),
+    "drop": _always(0.01),
+    "duplicate": _always(0.05),
+    "swap": _always(0.01),
+    "delay": _always(0.01, ms=_from(1, 3000)),
+    "bad_checksum": _always(0.01),
+    "mutate": _always(0.02, mutation=_one_of(*(name for name in (*MUTATIONS, *HARMLESS) if name != "deep"))),
+    "no_snapshot": _while(8.0, channel=_BOOK),
+    "late_snapshot": _while(20.0, channel=_BOOK, ms=_from(1, 8000)),
+    "second_snapshot": _always(0.03),
+    "no_heartbeat": _while(20.0),
+    "heartbeat_only": _while(5.0),
+    "no_ack": _while(8.0, channel=_BOOK),
+    "ack_then_silence": _while(8.0, channel=_BOOK),
+    "msg_rate": _while(3.0),
+    "duplicate_ack": _while(30.0),
+    "late_ack": _while(30.0, ms=_from(1, 2000)),
+    "stray_ack": _while(30.0),
+    "precision": _once(pair=_one_of(*_PRECISIONS), qty=_one_of(None, 4, 6, 8)),
+    "system_status": _once(status=_one_of("maintenance", "cancel_only", "post_only", "limit_only", "online")),
+    # The network and the client's own machine.
+    "dns_down": _while(8.0),
+    "syn_lost": _while(8.0),
+    "block": _once(seconds=lambda rng: rng.uniform(0.2, 5.0)),
+    # The user.
+    "unsubscribe": _while(10.0, pick=_from(0, 19)),
+}
+
+
+def draw(seed: int) -> Plan:
+    """Draw the plan of a seed."""
+    rng = Random(f"swarm/{seed}")
+    symbols = tuple(rng.sample(SYMBOLS, rng.choice((1, 2, 3, 5, 8, 20))))
+    channels = ("book", *(name for name in ("ticker", "trade", "ohlc") if rng.random() < 0.5))
+    count = len(KINDS) if rng.random() < 0.05 else min(len(KINDS), 1 + int(rng.expovariate(0.2)))
+    acts = []
+    for kind in rng.sample(sorted(KINDS), count):
+        acts += [Act(act.begin_s, act.lasts_s, kind, act.settings) for act in KINDS[kind](rng)]
+    return Plan(
+        seed=seed,
+        symbols=symbols,
+        channels=channels,
+        depth=rng.choice((10, 10, 25)),
+        rate=rng.uniform(0.2, EVENTS_PER_S) / len(symbols),
+        route=Route(
+            up_ms=rng.uniform(0.1, 50),
+            down_ms=rng.uniform(0.1, 50),
+            jitter_ms=rng.choice((0.0, rng.uniform(0, 200))),
+            coalesce_ms=rng.choice((0.0, 0.0, rng.uniform(1, 100))),
+        ),
+        timers_first=rng.random() < 0.5,
+        acts=tuple(sorted(acts, key=lambda act: act.begin_s)),
+    )

@@ -1,0 +1,84 @@
+"""The public names as a user writes them. Checked by mypy, never run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import assert_type
+
+import kraken_fast
+from kraken_fast import (
+    BookSnapshot,
+    Candle,
+    Decoder,
+    Feed,
+    Level,
+    OrderBook,
+    StaleDataError,
+    TickerSnapshot,
+    Trade,
+    UnknownSymbolError,
+)
+from kraken_fast.sim import Exchange
+
+
+async def by_callback() -> None:
+    def on_book(book: OrderBook) -> None:
+        assert_type(book.symbol, str)
+        assert_type(book.best_bid, Decimal | None)
+        assert_type(book.best_bid_float, float | None)
+        assert_type(book.best_bid_raw, int | None)
+        assert_type(book.is_valid, bool)
+
+    def on_trade(trade: Trade) -> None:
+        assert_type(trade.price, Decimal)
+        assert_type(trade.trade_id, int)
+
+    async with kraken_fast.connect(["BTC/USD"], channels=("book", "trade")) as feed:
+        assert_type(feed, Feed)
+        feed.on_book = on_book
+        feed.on_trade = on_trade
+        feed.on_book = None
+
+
+async def by_iteration() -> None:
+    async with kraken_fast.connect(["BTC/USD"], channels=("book", "ticker", "trade", "ohlc")) as feed:
+        async for event in feed:
+            match event:
+                case BookSnapshot():
+                    assert_type(event.bids, tuple[Level, ...])
+                    assert_type(event.quality, kraken_fast.types.Quality)
+                case TickerSnapshot():
+                    assert_type(event.last, Decimal | None)
+                case Candle():
+                    assert_type(event.closed, bool)
+                case _:
+                    pass
+
+
+async def by_reading() -> Decimal | None:
+    async with kraken_fast.connect(["BTC/USD"], book_depth=100) as feed:
+        try:
+            book = feed.book("BTC/USD", strict=True)
+        except StaleDataError as error:
+            assert_type(error.quality, str)
+            return None
+        except UnknownSymbolError as error:
+            assert_type(error.symbol, str)
+            return None
+        assert_type(book, BookSnapshot)
+        assert_type(feed.latency.percentile(99.0), int | None)
+        assert_type(feed.stats().messages, int)
+        return book.mid
+
+
+def without_a_network(messages: list[bytes]) -> int:
+    decoder = Decoder(create=True)
+    assert_type(decoder.feed(messages[0]), bool)
+    return decoder.feed_all(messages)
+
+
+async def against_the_box() -> None:
+    async with Exchange(["BTC/USD"], seed=7) as exchange:
+        exchange.faults.inject("bad_checksum", symbol="BTC/USD")
+        async with kraken_fast.connect(["BTC/USD"], ws_url=exchange.ws_url, rest_url=exchange.rest_url) as feed:
+            feed.book("BTC/USD")
