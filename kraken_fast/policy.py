@@ -265,9 +265,9 @@ def retry_wait_s(attempt: int, rng: Random) -> float:
 class CircuitBreaker:
     """Stops calls that only fail, and lets one through from time to time to see whether they still do.
 
-    Opens after 5 failures in a row, or when half of 20 or more calls within 10 s failed. Stays open for 1 s, doubling to
-    30 s while probes fail, with up to a tenth more by chance, so that clients do not probe in step. Then one probe at a
-    time is let through: its success closes the breaker, its failure opens it again.
+    Opens after 5 failures in a row, or when half of 20 or more calls within 10 s failed. Stays open for 1 s, doubling
+    to 30 s while probes fail, with up to a tenth more by chance, so that clients do not probe in step. Then one probe
+    at a time is let through: its success closes the breaker, its failure opens it again.
 
     Source: faults.md section 0.
 

@@ -52,7 +52,7 @@ from .http import AioHttp, HttpPort, HttpRequest, HttpResponse
 from .limits import TIERS, CallCounter, Lane, NoPace, PublicPace
 from .nonce import FileNonces, NonceLane, NonceStore
 from .policy import SECOND_NS, CircuitBreaker, RetryBudget, retry_wait_s
-from .rest_request import plain_fields, public_request, signed_request
+from .rest_request import holds_objects, plain_fields, public_request, signed_request
 
 _log = logging.getLogger("kraken_fast.rest")
 
@@ -248,7 +248,8 @@ class RestCore:
     ) -> Any:
         if self._is_closed:
             raise ClosedError("the client was closed")
-        fields = plain_fields(params, is_order=endpoint.is_order)
+        is_json = endpoint.is_json or (endpoint.is_private and holds_objects(params))
+        fields = plain_fields(params, is_order=endpoint.is_order, is_json=is_json)
         wait_s = self.settings.queue_wait_s if wait_max_s is None else wait_max_s
         if endpoint.is_private and not self._is_checked:
             await self._check_key()

@@ -43,8 +43,15 @@ def signed_request(
     )
 
 
-def plain_fields(params: Mapping[str, Any], *, is_order: bool = False) -> dict[str, Any]:
-    """Write parameters as Kraken reads them: plain decimals, `true` and `false`, lists with commas. None is left out.
+def plain_fields(
+    params: Mapping[str, Any], *, is_order: bool = False, is_json: bool = False
+) -> dict[str, Any]:
+    """Write parameters as Kraken reads them; decimals never with an exponent. None is left out.
+
+    Args:
+        params: left as they are; a nonce or one-time password in them is not used.
+        is_order: decides the error's class.
+        is_json: lists, whole numbers and booleans stay what they are; in a form they become text.
 
     Raises:
         InvalidOrderError, ConfigError: a float, or what is no number; the text to write instead is in the message.
@@ -52,30 +59,36 @@ def plain_fields(params: Mapping[str, Any], *, is_order: bool = False) -> dict[s
     >>> plain_fields({"pair": ["A", "B"], "volume": Decimal("1E-8"), "trades": True, "start": None, "nonce": 1})
     {'pair': 'A,B', 'volume': '0.00000001', 'trades': 'true'}
     """
-    fields: dict[str, Any] = {}
-    for name, value in params.items():
-        if value is None or name in ("nonce", "otp"):
-            continue
-        fields[name] = _plain(name, value, is_order=is_order)
-    return fields
+    return {
+        name: _plain(name, value, is_order=is_order, is_json=is_json)
+        for name, value in params.items()
+        if value is not None and name not in ("nonce", "otp")
+    }
 
 
-def _plain(name: str, value: Any, *, is_order: bool) -> Any:
+def holds_objects(params: Mapping[str, Any]) -> bool:
+    """Tell whether parameters can only be written as JSON."""
+    return any(
+        isinstance(value, Mapping)
+        or (isinstance(value, (list, tuple)) and any(isinstance(each, Mapping) for each in value))
+        for value in params.values()
+    )
+
+
+def _plain(name: str, value: Any, *, is_order: bool, is_json: bool) -> Any:
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return value if is_json else str(value).lower()
     if isinstance(value, str):
         return str(value)
     if isinstance(value, int):
-        return str(value)
+        return int(value) if is_json else str(int(value))
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
     if isinstance(value, Mapping):
-        pairs = ((key, each) for key, each in value.items() if each is not None)
-        return {key: _plain(f"{name}.{key}", each, is_order=is_order) for key, each in pairs}
+        return plain_fields(value, is_order=is_order, is_json=is_json)
     if isinstance(value, (list, tuple)):
-        items = [_plain(name, each, is_order=is_order) for each in value]
-        # A list of objects is sent as JSON; any other as one text.
-        return items if any(isinstance(each, dict) for each in items) else ",".join(items)
+        items = [_plain(name, each, is_order=is_order, is_json=is_json) for each in value]
+        return items if is_json else ",".join(items)
     rule = (
         f"write it as text or Decimal: {str(value)!r}"
         if isinstance(value, float)

@@ -54,7 +54,7 @@ def test_the_callers_parameters_are_not_touched_and_not_trusted() -> None:
 def test_what_is_signed_is_what_is_sent() -> None:
     who = Credentials(KEY, SECRET, otp=lambda: "482913")
     fields = plain_fields(
-        {"close": {"ordertype": "limit"}, "orders": [{"price": Decimal("1E-8"), "none": None}]}
+        {"close": {"ordertype": "limit"}, "orders": [{"price": Decimal("1E-8"), "none": None}]}, is_json=True
     )
     for endpoint, params in (
         (ENDPOINTS["AddOrderBatch"], fields),
