@@ -89,7 +89,9 @@ async def _theirs(address: Address) -> float:
         return address.messages / (_cpu_s() - began)
 
 
-def throughput(client: Callable[[Address], Coroutine[Any, Any, float]], *, messages: int, tls: bool, rounds: int) -> float:
+def throughput(
+    client: Callable[[Address], Coroutine[Any, Any, float]], *, messages: int, tls: bool, rounds: int
+) -> float:
     """Give the median of so many floods, in messages per second of the client's CPU."""
     with loopback.flood(messages=messages, tls=tls) as address:
         return median(_run("uvloop", client(address)) for _ in range(rounds))

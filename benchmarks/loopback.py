@@ -1,5 +1,4 @@
-"""A server that floods: the exchange in a box opens the session, then prepared frames follow as fast as they are
-taken.
+"""A server that floods: the exchange in a box opens the session, then prepared frames follow as they are taken.
 
     python -m benchmarks.loopback --symbols 1 --rounds 100 [--tls]
 
@@ -83,7 +82,8 @@ def listen(folder: Path | None) -> tuple[socket.socket, ssl.SSLContext | None, s
 def _serve(tape: Tape, rounds: int, folder: Path | None) -> None:
     listener, context, ca_file = listen(folder)
     frames = frames_of(tape)
-    print(json.dumps({"port": listener.getsockname()[1], "ca_file": ca_file, "messages": len(frames) * rounds}), flush=True)
+    port = listener.getsockname()[1]
+    print(json.dumps({"port": port, "ca_file": ca_file, "messages": len(frames) * rounds}), flush=True)
     whole = b"".join(frames)
     while True:
         connection, _ = listener.accept()

@@ -137,7 +137,7 @@ def commit() -> str:
     """Give the commit of the checkout that measures, with a plus if files differ from it."""
     try:
         told = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],  # noqa: S607 - whichever git there is
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
             cwd=ROOT,
             capture_output=True,
             text=True,

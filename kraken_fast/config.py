@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import ConfigError
+from .names import canonical_symbol
 
 BOOK_DEPTHS = (10, 25, 100, 500, 1000)
 """Depths of the `book` channel. Source: websocket-v2.md section 8.2."""
@@ -102,12 +103,14 @@ def _check_url(field: str, value: object, secure: str, plain: str) -> None:
 
 
 def check_symbols(symbols: Iterable[str], field: str = "symbols") -> tuple[str, ...]:
-    """Check symbols by form and merge duplicates, keeping the order. What the exchange lists, only it can tell.
+    """Check symbols by form, give each its one name, and merge duplicates, keeping the order.
+
+    What the exchange lists, only it can tell.
 
     Raises:
         ConfigError: none at all, too many, or one that is not a short printable text.
 
-    >>> check_symbols(["BTC/USD", "ETH/USD", "BTC/USD"])
+    >>> check_symbols(["BTC/USD", "ETH/USD", "XBT/USD"])
     ('BTC/USD', 'ETH/USD')
     """
     if isinstance(symbols, (str, bytes)):
@@ -122,7 +125,7 @@ def check_symbols(symbols: Iterable[str], field: str = "symbols") -> tuple[str, 
             or not 1 <= len(symbol.encode()) <= SYMBOL_BYTES_MAX
         ):
             raise ConfigError(field, symbol, f"printable texts of 1 to {SYMBOL_BYTES_MAX} bytes")
-        merged[symbol] = None
+        merged[canonical_symbol(symbol)] = None
     if not merged:
         raise ConfigError(field, symbols, "at least one symbol")
     return tuple(merged)

@@ -40,6 +40,7 @@ from .errors import (
     UnknownSymbolError,
 )
 from .events import Event, EventStream, LineChange
+from .names import canonical_symbol
 from .session import Session, SessionSettings
 from .transport import LineState
 from .types import Instrument, SystemStatus
@@ -406,7 +407,7 @@ class Feed:
         Raises:
             UnknownSymbolError: not subscribed to.
         """
-        return self._kept(self._session.decoder.book(symbol), symbol)
+        return self._kept(self._session.decoder.book, symbol)
 
     def ticker(self, symbol: str, *, strict: bool = False) -> TickerSnapshot:
         """Copy the latest ticker of a symbol; raises as `book` does."""
@@ -417,29 +418,32 @@ class Feed:
 
     def live_ticker(self, symbol: str) -> LiveTicker:
         """The store itself, for hot code."""
-        return self._kept(self._session.decoder.ticker(symbol), symbol)
+        return self._kept(self._session.decoder.ticker, symbol)
 
     def trades(self, symbol: str) -> tuple[Trade, ...]:
         """The last trades of a symbol, oldest first, at most 50."""
-        return self._kept(self._session.decoder.trades(symbol), symbol).recent()
+        return self._kept(self._session.decoder.trades, symbol).recent()
 
     def candles(self, symbol: str) -> tuple[Candle, ...]:
         """The last candles of a symbol, oldest first, at most 24; the last one is still running."""
-        return self._kept(self._session.decoder.candles(symbol, self._ohlc_interval), symbol).recent()
+        candles = self._session.decoder.candles
+        return self._kept(lambda name: candles(name, self._ohlc_interval), symbol).recent()
 
     def instrument(self, symbol: str) -> Instrument:
         """The rules of a pair, as the exchange's `instrument` channel tells them."""
-        return self._kept(self._session.decoder.instruments.get(symbol), symbol)
+        return self._kept(self._session.decoder.instruments.get, symbol)
 
     @property
     def instruments(self) -> dict[str, Instrument]:
         """All pairs that the exchange lists, by symbol; a copy."""
         return dict(self._session.decoder.instruments)
 
-    def _kept(self, store: _Store | None, symbol: str) -> _Store:
+    def _kept(self, find: Callable[[str], _Store | None], symbol: str) -> _Store:
+        store = find(symbol)
         if store is None:
-            known = self._session.decoder.instruments or dict.fromkeys(self.symbols)
-            raise UnknownSymbolError.among(symbol, known)
+            store = find(canonical_symbol(symbol))  # only on a miss: hot code uses the one name
+        if store is None:
+            raise UnknownSymbolError.among(symbol, self._session.decoder.instruments or dict.fromkeys(self.symbols))
         return store
 
     @property

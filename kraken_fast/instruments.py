@@ -13,19 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import UnknownSymbolError
+from .names import OLD_IDS, RENAMED
 
-RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
-"""Altnames that WebSocket v2 spells otherwise."""
-
-OLD_IDS = {
-    **{
-        f"X{name}": name
-        for name in ("ETC", "ETH", "LTC", "MLN", "REP", "XBT", "XDG", "XLM", "XMR", "XRP", "ZEC")
-    },
-    **{f"Z{name}": name for name in ("ARS", "AUD", "CAD", "COP", "EUR", "GBP", "JPY", "MXN", "USD")},
-    "KFEE": "FEE",
-}
-"""The only ids that differ from the altname."""
+IDS = {**OLD_IDS, "KFEE": "FEE"}
+"""The only asset ids that differ from the altname, of 732."""
 
 SUFFIXES = ("F", "B", "S", "M", "P", "T", "HOLD")
 """Kinds of balances: earning, bonded, staked, opted in, parachain, tokenized, on hold."""
@@ -56,7 +47,7 @@ class InstrumentRegistry:
         self._asset_id_of: dict[str, str] = {}
         self._symbols_of: dict[str, dict[str, None]] = {}
         self._id_of: dict[str, str] = {}
-        for asset_id, altname in OLD_IDS.items():
+        for asset_id, altname in IDS.items():
             self._add_asset(asset_id, altname)
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kraken_fast.errors import UnknownSymbolError
-from kraken_fast.instruments import OLD_IDS, InstrumentRegistry, split_suffix
+from kraken_fast.instruments import IDS, InstrumentRegistry, split_suffix
 
 EXAMPLES = json.loads((Path(__file__).parent / "data" / "rest-examples.json").read_text())["spot"]
 
@@ -98,7 +98,7 @@ def test_assets_are_learnt_from_their_list() -> None:
 
 
 def test_the_examples_agree() -> None:
-    assert len(OLD_IDS) == 21
+    assert len(IDS) == 21
     names = InstrumentRegistry()
     names.add_pairs(next(e for e in EXAMPLES if e["name"] == "AssetPairs")["response"]["result"])
     assert names.symbols == ("BTC/USD", "SHIB/USD")

@@ -50,7 +50,7 @@ def measure():
         return sys.getallocatedblocks(), int(statm.read().split()[1]) * resource.getpagesize()
 
 live = round()
-for _ in range(3):
+for _ in range(30):      # until what Python caches for logging is there
     round()
 figures = [measure()]
 fed = 0

@@ -1,6 +1,6 @@
 import os
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, final
 
 from typing_extensions import disjoint_base
 
@@ -18,6 +18,7 @@ class CaptureWriter(Tee):
     def flush(self) -> None: ...
     def close(self) -> None: ...
 
+@final
 class CaptureReader:
     path: str
     offset: int

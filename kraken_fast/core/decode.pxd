@@ -5,7 +5,8 @@ from .defs cimport CHANNEL_COUNT, FAILED, Channel, Status
 from .book cimport OrderBook
 from .handler cimport Handler
 from .line cimport Line
-from .scan cimport Record, Scanner
+from .scan cimport Scanner
+from .tables cimport Record
 from .sink cimport MessageSink
 from .symbols cimport Slot, SymbolTable
 from .market cimport CandleLog, TradeData, Words

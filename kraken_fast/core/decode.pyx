@@ -33,7 +33,7 @@ from .market cimport (
     CANDLE_SAME, CandleData, CandleEvent, CandleLog, LiveTicker, Number, NUMBER_HELD, TradeData, TradeLog, Words,
     number_decimal, set_number, value_decimal,
 )
-from .scan cimport (
+from .tables cimport (
     ASSET_BORROWABLE, ASSET_CLASS, ASSET_COLLATERAL, ASSET_ID, ASSET_MARGIN_RATE, ASSET_MULTIPLIER, ASSET_PRECISION,
     ASSET_PRECISION_DISPLAY, ASSET_STATUS, BOOK_ASKS, BOOK_BIDS, BOOK_CHECKSUM, BOOK_SYMBOL, BOOK_TIMESTAMP,
     HEAD_CHANNEL, HEAD_DATA, HEAD_ERROR, HEAD_METHOD, HEAD_REQ_ID, HEAD_RESULT, HEAD_SUCCESS, HEAD_SYMBOL,
@@ -43,8 +43,9 @@ from .scan cimport (
     PAIR_QTY_MIN, PAIR_QTY_PRECISION, PAIR_QUOTE, PAIR_STATUS, PAIR_SYMBOL, PAIR_TICK_SIZE, STATUS_API_VERSION,
     STATUS_CONNECTION_ID, STATUS_EMERGENCY, STATUS_MAINTENANCE, STATUS_SYSTEM, STATUS_VERSION, TICKER_SYMBOL,
     TRADE_ID, TRADE_ORD_TYPE, TRADE_PRICE, TRADE_QTY, TRADE_SIDE, TRADE_SYMBOL, TRADE_TIMESTAMP,
-    Record, Scanner, Value, pair_table,
+    Record, Value, pair_table,
 )
+from .scan cimport Scanner
 from .sink cimport MessageSink
 from .symbols cimport SYMBOL_MAX, Slot, SymbolTable
 from .utf8 cimport is_ascii, valid_utf8
@@ -343,7 +344,7 @@ cdef class Decoder(MessageSink):
         cdef bint snapshot
         cdef Status result
         if scan.scan(self.buffer, self.size) != OK:
-            return self._refuse(scan.failed_at, scan.reason, "")
+            return self._refuse(scan.fault.at, scan.fault.reason, "")
         channel = scan.channel
         if channel == CHANNEL_HEARTBEAT:
             self.counts[<int>channel] += 1

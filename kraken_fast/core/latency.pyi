@@ -1,9 +1,6 @@
 from typing import final
 
-from typing_extensions import disjoint_base
-
 @final
-@disjoint_base
 class Histogram:
     count: int
     max_ns: int

@@ -4,7 +4,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from .book cimport Stamp
 from .defs cimport FAILED, Status
 from .line cimport Line
-from .scan cimport Value
+from .tables cimport Value
 
 
 cdef struct Number:

@@ -20,7 +20,7 @@ from .book cimport Stamp
 from .defs cimport FAILED, IGNORED, OK, Status
 from .fixed cimport SCALE_MAX, fixed_decimal, fixed_float
 from .line cimport Line
-from .scan cimport NUMBER_CUT, NUMBER_WIDE, TICKER_BID, TICKER_TIMESTAMP, TICKER_TRADES, Value
+from .tables cimport NUMBER_CUT, NUMBER_WIDE, TICKER_BID, TICKER_TIMESTAMP, TICKER_TRADES, Value
 
 
 cdef enum:

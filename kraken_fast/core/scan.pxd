@@ -1,166 +1,10 @@
 cimport cython
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .book cimport RawLevel
 from .defs cimport Channel, Status
-
-
-cdef enum:
-    ROWS_MAX = 24            # keys in one table
-    VALUES_MAX = 20          # slots in one record
-    NUMBER_WIDE = 1          # form: the number does not fit an int64; its text is kept instead
-    NUMBER_CUT = 2           # form: num and digits are exact, but not all zeros at the end found room; text has them
-
-
-cdef enum Kind:
-    KIND_AMOUNT = 0          # number, not negative, within int64: num, digits
-    KIND_LEVELS = 1          # list of {price, qty}: num is the first index in `levels`, size the count
-    KIND_TEXT = 2            # string: text, size
-    KIND_TIME = 3            # RFC 3339: num is microseconds since epoch, digits the nanoseconds beyond
-    KIND_UINT = 4            # integer 0 to 2**64-1, bit pattern in num
-    KIND_DECIMAL = 5         # number: num, digits; or NUMBER_WIDE with text, size
-    KIND_BOOL = 6            # num 0 or 1
-    KIND_ROWS = 7            # list of objects of the row's table, appended to `records`
-    KIND_RAW = 8             # any value, checked and kept as text, size
-    KIND_CHANNEL = 9         # string that decides how `data` is read
-    KIND_DATA = 10           # the channel's data
-    KIND_COUNT = 11          # integer 0 to 2**63-1: num
-    KIND_CHECKSUM = 12       # integer 0 to 2**32-1: num
-
-
-cdef struct Value:
-    int64_t num
-    const char* text         # into the message or the unescaped strings; valid until the next scan
-    int32_t size
-    int16_t digits
-    uint8_t form
-
-
-cdef struct Row:
-    uint64_t[2] key          # the first 16 bytes of `"name":`
-    uint64_t[2] mask
-    int32_t key_size         # with quotes and colon
-    uint8_t kind
-    uint8_t slot
-    const Table* table       # of KIND_ROWS
-    const char* name
-    int32_t name_size
-
-
-cdef struct Table:
-    # Keys of one object in the order in which the wire usually sends them; a last row matches nothing.
-    int32_t count
-    uint32_t required        # slots without which a record is refused
-    Row[ROWS_MAX] rows
-
-
-cdef struct Record:
-    uint32_t seen            # slots that hold a value
-    const Table* table
-    Value[VALUES_MAX] values
-
-
-cdef enum:                   # slots of the envelope
-    HEAD_CHANNEL
-    HEAD_TYPE
-    HEAD_DATA
-    HEAD_TIMESTAMP
-    HEAD_SEQUENCE
-    HEAD_METHOD
-    HEAD_REQ_ID
-    HEAD_RESULT
-    HEAD_SUCCESS
-    HEAD_ERROR
-    HEAD_SYMBOL
-    HEAD_TIME_IN
-    HEAD_TIME_OUT
-
-cdef enum:                   # book
-    BOOK_SYMBOL
-    BOOK_BIDS
-    BOOK_ASKS
-    BOOK_CHECKSUM
-    BOOK_TIMESTAMP
-
-cdef enum:                   # ticker; every number between BID and CHANGE_PCT is a KIND_DECIMAL
-    TICKER_SYMBOL
-    TICKER_BID
-    TICKER_BID_QTY
-    TICKER_ASK
-    TICKER_ASK_QTY
-    TICKER_LAST
-    TICKER_VOLUME
-    TICKER_VWAP
-    TICKER_LOW
-    TICKER_HIGH
-    TICKER_CHANGE
-    TICKER_CHANGE_PCT
-    TICKER_VOLUME_USD
-    TICKER_TRADES
-    TICKER_TIMESTAMP
-
-cdef enum:                   # trade
-    TRADE_SYMBOL
-    TRADE_SIDE
-    TRADE_PRICE
-    TRADE_QTY
-    TRADE_ORD_TYPE
-    TRADE_ID
-    TRADE_TIMESTAMP
-
-cdef enum:                   # ohlc
-    OHLC_SYMBOL
-    OHLC_OPEN
-    OHLC_HIGH
-    OHLC_LOW
-    OHLC_CLOSE
-    OHLC_VWAP
-    OHLC_VOLUME
-    OHLC_TRADES
-    OHLC_BEGIN
-    OHLC_INTERVAL
-    OHLC_TIMESTAMP
-
-cdef enum:                   # instrument, pairs
-    PAIR_SYMBOL
-    PAIR_BASE
-    PAIR_QUOTE
-    PAIR_STATUS
-    PAIR_QTY_PRECISION
-    PAIR_QTY_INCREMENT
-    PAIR_PRICE_PRECISION
-    PAIR_COST_PRECISION
-    PAIR_MARGINABLE
-    PAIR_HAS_INDEX
-    PAIR_COST_MIN
-    PAIR_MARGIN_INITIAL
-    PAIR_LIMIT_LONG
-    PAIR_LIMIT_SHORT
-    PAIR_TICK_SIZE
-    PAIR_PRICE_INCREMENT
-    PAIR_QTY_MIN
-
-cdef enum:                   # instrument, assets
-    ASSET_ID
-    ASSET_STATUS
-    ASSET_PRECISION
-    ASSET_PRECISION_DISPLAY
-    ASSET_BORROWABLE
-    ASSET_COLLATERAL
-    ASSET_MARGIN_RATE
-    ASSET_CLASS
-    ASSET_MULTIPLIER
-
-cdef enum:                   # status
-    STATUS_SYSTEM
-    STATUS_VERSION
-    STATUS_API_VERSION
-    STATUS_CONNECTION_ID
-    STATUS_MAINTENANCE
-    STATUS_EMERGENCY
-
-
-cdef const Table* pair_table() noexcept
+from .grammar cimport Fault
+from .rfc3339 cimport DateCache
+from .tables cimport Record, Row, Table, Value
 
 
 @cython.final
@@ -172,41 +16,31 @@ cdef class Scanner:
     cdef int record_count
     cdef RawLevel* levels
     cdef int level_count
-    # What went wrong and where, after REFUSED.
-    cdef const char* failed_at
-    cdef const char* reason
+    cdef Fault fault               # after REFUSED
 
+    cdef const Table* _head
+    cdef const Table* _level
     cdef int _record_capacity
     cdef int _level_capacity
     cdef char* _unescaped
     cdef Py_ssize_t _unescaped_size
     cdef Py_ssize_t _unescaped_capacity
     cdef const char* _data_later
-    cdef uint64_t[2] _date_text
-    cdef int64_t _date_us
+    cdef DateCache _dates
 
     # message: size bytes, NUL-terminated, with 64 readable bytes behind the NUL.
     cdef Status scan(self, const char* message, Py_ssize_t size) noexcept
     cdef void shrink(self) noexcept
 
-    cdef const char* _fail(self, const char* p, const char* reason) noexcept
     cdef const char* _object(self, const char* p, const Table* table, Record* record) noexcept
     cdef const char* _key(self, const char* p, const Table* table, const Row** row) noexcept
     cdef const char* _value(self, const char* p, const Row* row, Record* record) noexcept
     cdef const char* _amount(self, const char* p, Value* value) noexcept
-    cdef const char* _number(self, const char* p, Value* value) noexcept
     cdef const char* _decimal(self, const char* p, Value* value) noexcept
-    cdef const char* _uint(self, const char* p, Value* value) noexcept
     cdef const char* _text(self, const char* p, Value* value) noexcept
     cdef const char* _unescape(self, const char* p, Value* value) noexcept
-    cdef const char* _time(self, const char* p, Value* value) noexcept
     cdef const char* _escaped_time(self, const char* p, Value* value) noexcept
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept
     cdef const char* _rows(self, const char* p, const Table* table, Value* value) noexcept
-    cdef bint _date(self, const char* p, int64_t* us) noexcept
     cdef const char* _data(self, const char* p) noexcept
-    cdef const char* _skip(self, const char* p) noexcept
-    cdef const char* _skip_key(self, const char* p) noexcept
-    cdef const char* _skip_number(self, const char* p) noexcept
-    cdef const char* _skip_string(self, const char* p) noexcept
     cdef bint _reserve_unescaped(self, Py_ssize_t size) noexcept

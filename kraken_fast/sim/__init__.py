@@ -9,6 +9,8 @@ judge.
 | know what one market does, event by event     | `market.py`     |
 | see how a book update gets its rows           | `feedbook.py`   |
 | see the exact words of a refusal              | `requests.py`   |
+| see why a private call was let in or refused  | `gate.py`       |
+| know what an account owns and did             | `account.py`    |
 | break something on purpose                    | `faults.py`     |
 | run it in virtual time                        | `core.py`       |
 """
@@ -18,13 +20,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .account import NewAccount
     from .core import ExchangeCore
     from .exchange import Exchange, serve
     from .reference import ReferenceBook
 
-__all__ = ["Exchange", "ExchangeCore", "ReferenceBook", "serve"]
+__all__ = ["Exchange", "ExchangeCore", "NewAccount", "ReferenceBook", "serve"]
 
-_HOMES = {"Exchange": "exchange", "ExchangeCore": "core", "ReferenceBook": "reference", "serve": "exchange"}
+_HOMES = {
+    "Exchange": "exchange",
+    "ExchangeCore": "core",
+    "NewAccount": "account",
+    "ReferenceBook": "reference",
+    "serve": "exchange",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,16 +17,21 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from decimal import Decimal
 from typing import Literal
 
 from ..errors import ConfigError
+from .account import Account, NewAccount, open_account
+from .desk import Desk
 from .faults import Faults
 from .feed import MarketFeed
+from .ids import derived
 from .instruments import Listing, Pair, PairStatus, instrument_message
 from .line import Line, State
 from .market import BookTruth, Market
 from .message import Message, status_text
 from .player import ReelFeed, TapePlayer
+from .private import PrivateApi
 from .rest import Response, RestApi
 from .session import WsSession
 from .tape import Tape
@@ -79,6 +84,11 @@ class ExchangeCore:
         snapshot_delay_ms: from acknowledgement to snapshot.
         limit_connections: refuse an address after 150 connections in ten minutes.
         tape: play prepared books instead of opening markets; `rate` is then the messages a second of all of them.
+        accounts: who may trade; None for one account with round balances.
+        history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
+            disagree.
+        limit_calls: whether the REST call counters refuse.
+        limit_orders: whether the engine counters and the ceilings of open orders do.
 
     Raises:
         UnknownSymbolError: a symbol was not recorded.
@@ -96,6 +106,10 @@ class ExchangeCore:
         snapshot_delay_ms: int = 0,
         limit_connections: bool = False,
         tape: Tape | None = None,
+        accounts: Iterable[NewAccount] | None = None,
+        history_cost: int = 4,
+        limit_calls: bool = True,
+        limit_orders: bool = True,
     ) -> None:
         if tape is not None and symbols is not None:
             raise ConfigError("symbols", symbols, "None with a tape, which brings its own")
@@ -109,6 +123,8 @@ class ExchangeCore:
         self.now_ns = now_ns
         self.rate = rate
         self.levels = levels
+        if history_cost not in (2, 4):
+            raise ConfigError("history_cost", history_cost, "2 or 4")
         self.snapshot_delay_ns = snapshot_delay_ms * NS_PER_MS
         everything = symbols == "all"
         self.listing = Listing(None if everything else DEFAULT_SYMBOLS if symbols is None else symbols)
@@ -121,6 +137,13 @@ class ExchangeCore:
         self.lines: dict[int, Line] = {}
         self.instrument_subscribers: dict[WsSession, None] = {}
         self._limiter = ConnectionLimiter() if limit_connections else None
+        self.accounts: dict[str, Account] = {}
+        for account in (NewAccount(),) if accounts is None else accounts:
+            self.open_account(account)
+        self.desk = Desk(self, limit_orders=limit_orders)
+        self.private = PrivateApi(
+            self, self._rng("tokens"), history_cost=history_cost, limit_calls=limit_calls
+        )
         self._rest = RestApi(self)
         self._last_line = 0
         self._feeds: dict[str, MarketFeed] = {}
@@ -150,6 +173,7 @@ class ExchangeCore:
         times += [line.deadline_ns for line in self.lines.values()]
         if self.player is not None:
             times.append(self.player.next_ns)
+        times.append(self.desk.deadline_ns)
         return min((time_ns for time_ns in times if time_ns is not None), default=None)
 
     def is_tradable(self, symbol: str) -> bool:
@@ -193,6 +217,7 @@ class ExchangeCore:
             pair = self.listing.pair(symbol)
             rng = self._rng(f"market {symbol}")
             feed = MarketFeed(Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate))
+            feed.market.on_fills = self.desk.on_fills
             self._feeds[symbol] = feed
             self._govern(feed.market)
         return feed
@@ -217,9 +242,49 @@ class ExchangeCore:
         line.lost()
         self.lines.pop(line.number, None)
 
-    def http(self, method: str, path: str, query: str = "", body: bytes = b"") -> Response:
-        """Answer one REST request; `path` is such as /0/public/Time, `query` comes undecoded."""
-        return self._rest.handle(method, path, query, body)
+    def open_account(self, new: NewAccount) -> Account:
+        """Open an account, deposit its balances and make its first key.
+
+        Raises:
+            ConfigError: the name is taken, an asset is not listed, or a balance has too many decimals.
+        """
+        return open_account(new, self.accounts, self.listing, self._rng(f"account {new.name}"), self.now_ns())
+
+    def last_price(self, asset: str, quote: str) -> Decimal | None:
+        """Give the last price of an asset in another, None if no opened market tells."""
+        if asset == quote:
+            return Decimal(1)
+        if f"{asset}/{quote}" in self._feeds:
+            return self.market(f"{asset}/{quote}").trades[-1].price
+        if f"{quote}/{asset}" in self._feeds:
+            return 1 / self.market(f"{quote}/{asset}").trades[-1].price
+        return None
+
+    def order_name(self, symbol: str, engine_id: int) -> str:
+        """Give the id under which the world sees a resting order: an account's own, or one of the crowd's."""
+        return self.desk.order_id(symbol, engine_id) or derived("O", self.seed, symbol, engine_id)
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
+    ) -> Response:
+        """Answer one REST request.
+
+        Args:
+            method: of HTTP.
+            path: such as /0/public/Time.
+            query: of the URL, undecoded.
+            body: as it came: the signature covers its bytes.
+            headers: of the request, in any case of letters.
+            address: of the caller: lockouts go by it.
+        """
+        lower = {name.lower(): value for name, value in (headers or {}).items()}
+        return self._rest.handle(method, path, query, body, lower, address)
 
     def advance(self, steps_max: int = 10_000) -> None:
         """Let happen what is due by now. Afterwards poll the lines.
@@ -234,6 +299,7 @@ class ExchangeCore:
             feed.market.advance(now_ns, steps_max)
         if self.player is not None:
             self.player.advance(now_ns, 10 * steps_max)
+        self.desk.advance(now_ns)
 
     def set_system_status(self, status: SystemStatus) -> None:
         """Change the state of the engine and tell every session.
@@ -266,6 +332,8 @@ class ExchangeCore:
         pair = self.listing.pair(symbol).with_precision(price_precision, qty_precision)
         if status is not None:
             pair = pair.with_status(status)
+        if (pair.price_precision, pair.qty_precision) != self._precisions(symbol):
+            self.desk.withdraw_all(symbol, self.now_ns())
         self.listing.pairs[symbol] = pair
         market = self.market(symbol)
         market.set_pair(pair)
@@ -273,6 +341,10 @@ class ExchangeCore:
         message = Message(instrument_message("update", (), [pair]), "update", "instrument")
         for session in list(self.instrument_subscribers):
             session.deliver(message)
+
+    def _precisions(self, symbol: str) -> tuple[int, int]:
+        pair = self.listing.pairs[symbol]
+        return pair.price_precision, pair.qty_precision
 
     def _govern(self, market: Market) -> None:
         """Let the crowd do what the states of exchange and pair allow."""

@@ -33,12 +33,19 @@ ZERO = Decimal(0)
 
 @dataclass(slots=True)
 class Order:
-    """One resting order; `qty` is what is left of it."""
+    """One resting order; `qty` is what is left of it.
+
+    Attributes:
+        owned: an account's order, which the crowd leaves alone.
+        time_ns: since when it has stood where it stands.
+    """
 
     order_id: int
     side: Side
     price: Decimal
     qty: Decimal
+    owned: bool = False
+    time_ns: int = 0
 
 
 class Fill(NamedTuple):
@@ -158,10 +165,14 @@ class MatchingEngine:
     Args:
         pair: its precisions hold for every price and quantity that comes in.
         listener: hears of every step.
+
+    Attributes:
+        time_ns: stamps the orders that enter; whoever has a clock sets it.
     """
 
     def __init__(self, pair: Pair, listener: StepListener) -> None:
         self.pair = pair
+        self.time_ns = 0
         self.bids = BookSide("buy")
         self.asks = BookSide("sell")
         self.orders: dict[int, Order] = {}
@@ -176,13 +187,16 @@ class MatchingEngine:
         """Give the side that orders of `side` trade with."""
         return self.asks if side == "buy" else self.bids
 
-    def submit(self, side: Side, qty: Decimal, price: Decimal | None = None) -> tuple[int, list[Fill]]:
+    def submit(
+        self, side: Side, qty: Decimal, price: Decimal | None = None, *, owned: bool = False
+    ) -> tuple[int, list[Fill]]:
         """Match an order, then let the rest of it rest.
 
         Args:
             side: which way.
             qty: how much, a multiple of the pair's increment.
             price: the limit, or None for a market order, whose rest is dropped when the other side is empty.
+            owned: an account's order.
 
         Returns:
             The order's id and its fills, best price first, oldest first.
@@ -199,7 +213,7 @@ class MatchingEngine:
         while left and len(resting) and resting.reaches(resting.at(0).price, limit):
             left = self._take(resting, left, fills)
         if left and limit is not None:
-            self._rest(Order(order_id, side, limit, left))
+            self._rest(Order(order_id, side, limit, left, owned, self.time_ns))
         return order_id, fills
 
     def cancel(self, order_id: int) -> Order:
@@ -229,6 +243,7 @@ class MatchingEngine:
         if qty > order.qty:
             del level.orders[order_id]
             level.orders[order_id] = order
+            order.time_ns = self.time_ns
         level.add(qty - order.qty)
         order.qty = qty
         self._tell(side, "changed", level)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from .account import Account, NewAccount
 from .candles import Trade
 from .core import ExchangeCore, SystemStatus
 from .faults import Faults
@@ -22,7 +23,7 @@ from .tape import Tape
 
 
 class Exchange:
-    """Kraken's public side on loopback, with a seed, the truth, and faults.
+    """Kraken on loopback, with a seed, accounts, the truth, and faults.
 
         async with Exchange(["BTC/USD"], seed=7) as ex:
             ...connect your client to ex.ws_url and ex.rest_url...
@@ -43,6 +44,12 @@ class Exchange:
             loopback.
         tape: play prepared books (`kraken_fast.sim.tape.render`) instead of trading; `rate` is then the messages a
             second of all of them. For load: 50,000 a second and more, up to 1,000 pairs.
+        accounts: who may trade, as `NewAccount`; None for one with round balances and every permission of a
+            bot.
+        history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
+            disagree.
+        limit_calls: whether the REST call counters refuse.
+        limit_orders: whether the engine counters and the ceilings of open orders do.
         now_ns: the clock, nanoseconds since the epoch; it must not go back. By default the wall clock as it
             was at the start, continued by the monotonic one.
 
@@ -65,6 +72,10 @@ class Exchange:
         snapshot_delay_ms: int = 0,
         limit_connections: bool | None = None,
         tape: Tape | None = None,
+        accounts: Iterable[NewAccount] | None = None,
+        history_cost: int = 4,
+        limit_calls: bool = True,
+        limit_orders: bool = True,
         now_ns: Callable[[], int] | None = None,
     ) -> None:
         loopback = host in ("localhost", "::1") or host.startswith("127.")
@@ -77,6 +88,10 @@ class Exchange:
             snapshot_delay_ms=snapshot_delay_ms,
             limit_connections=not loopback if limit_connections is None else limit_connections,
             tape=tape,
+            accounts=accounts,
+            history_cost=history_cost,
+            limit_calls=limit_calls,
+            limit_orders=limit_orders,
         )
         self.ca_file: str | None = None
         self._host = host
@@ -120,9 +135,33 @@ class Exchange:
         return self.core.sessions
 
     def addresses(self) -> dict[str, str]:
-        """Give what a client must know, for one line of JSON: ws_url, rest_url and, with TLS, ca_file."""
+        """Give what a client must know, for one line of JSON.
+
+        That is ws_url and rest_url; api_key and api_secret if there is an account; ca_file with TLS.
+        """
+        keys = {"api_key": self.api_key, "api_secret": self.api_secret} if self.core.accounts else {}
         ca_file = {} if self.ca_file is None else {"ca_file": self.ca_file}
-        return {"ws_url": self.ws_url, "rest_url": self.rest_url, **ca_file}
+        return {"ws_url": self.ws_url, "rest_url": self.rest_url, **keys, **ca_file}
+
+    @property
+    def account(self) -> Account:
+        """The first account: its balances, orders, executions and ledger as they truly are."""
+        return next(iter(self.core.accounts.values()))
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """All accounts by name."""
+        return self.core.accounts
+
+    @property
+    def api_key(self) -> str:
+        """The first key of the first account."""
+        return self.account.keys[0].key
+
+    @property
+    def api_secret(self) -> str:
+        """Its secret, base64."""
+        return self.account.keys[0].secret
 
     def book(self, symbol: str) -> BookTruth:
         """Give the whole book as it is now.

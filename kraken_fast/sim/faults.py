@@ -119,6 +119,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "an acknowledgement of a request that nobody made comes first", {"req_id": 999_999_999}
         ),
         "msg_rate": Kind("the request is refused for the rate of messages, without its req_id"),
+        # REST calls; `endpoint` narrows them.
+        "nonce_check": Kind("the key has this nonce window for the call", {"window": 0}),
+        "counter": Kind("the call counter is that of this tier, even if switched off", {"tier": "starter"}),
+        "lockout": Kind("the address is locked out for so long", {"seconds": 900}, count=1),
+        "lag": Kind("a query of the account shows it as it was so long ago", {"seconds": 60}),
         # The exchange.
         "system_status": Kind("the state of the engine changes", {"status": "maintenance"}, count=1),
         "pair_status": Kind("the state of a pair changes", {"status": "delisted"}, count=1),
@@ -227,6 +232,7 @@ class Faults:
         channel: str | tuple[str, ...] | None = None,
         symbol: str | tuple[str, ...] | None = None,
         message: str | tuple[str, ...] | None = None,
+        endpoint: str | tuple[str, ...] | None = None,
         **params: Any,
     ) -> Fault:
         """Begin a fault.
@@ -241,6 +247,7 @@ class Faults:
             symbol: only those of this symbol.
             message: only messages of this kind: snapshot, update, ack, error, heartbeat, status, pong; what
                 strikes messages strikes snapshots and updates unless told. A tuple means any of its members.
+            endpoint: only REST calls of this name, such as AddOrder.
             **params: parameters of the kind.
 
         Raises:
@@ -257,6 +264,7 @@ class Faults:
             "channel": channel,
             "symbol": symbol,
             "message": spec.messages if message is None else message,
+            "endpoint": endpoint,
         }
         where = {name: wanted for name, wanted in conditions.items() if wanted is not None}
         left = spec.count if count == "default" else count

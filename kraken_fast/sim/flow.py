@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
-from .engine import BookSide, Fill, MatchingEngine, Order, Side
+from .engine import BookSide, Fill, Level, MatchingEngine, Order, Side
 from .instruments import start_price
 
 LEVELS_MIN = 3
@@ -87,9 +87,11 @@ class Flow:
 
     def _disturb(self, side: BookSide, action: str) -> None:
         order = self._order_near_top(side)
+        if action == "cancel" and self._rng.random() < _TAIL_SHARE:
+            order = next(iter(_crowds(side.at(len(side) - 1))), None)
+        if order is None:
+            return  # only accounts stand there, and nobody touches another's order
         if action == "cancel":
-            if self._rng.random() < _TAIL_SHARE:
-                order = next(iter(side.at(len(side) - 1).orders.values()))
             self._engine.cancel(order.order_id)
         elif action == "amend":
             self._engine.amend(order.order_id, self.qty())
@@ -142,9 +144,9 @@ class Flow:
         price = best + away * self._small(_RANK_SCALE * _GAP_TICKS)
         return price if price > 0 else best
 
-    def _order_near_top(self, side: BookSide) -> Order:
-        level = side.at(min(self._small(_RANK_SCALE), len(side) - 1))
-        return self._rng.choice(list(level.orders.values()))
+    def _order_near_top(self, side: BookSide) -> Order | None:
+        orders = _crowds(side.at(min(self._small(_RANK_SCALE), len(side) - 1)))
+        return self._rng.choice(orders) if orders else None
 
     def qty(self) -> Decimal:
         """Choose a quantity: half of them round numbers, so that the checksum meets trailing zeros."""
@@ -156,3 +158,8 @@ class Flow:
     def _small(self, median: float) -> int:
         """Draw a count from 0 up, half of them below `median`, with a long tail cut at 100 medians."""
         return int(median * min(100.0, 1.0 / (1.0 - self._rng.random()) - 1.0))
+
+
+def _crowds(level: Level) -> list[Order]:
+    """Give the orders of a level that belong to the crowd, oldest first."""
+    return [order for order in level.orders.values() if not order.owned]

@@ -218,6 +218,11 @@ class Listing:
         if symbols is None:
             used = set(assets)
         self.assets: dict[str, Asset] = {name: asset for name, asset in assets.items() if name in used}
+        self._symbols = {
+            alias: pair.symbol
+            for pair in self.pairs.values()
+            for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
+        }
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Listing:
@@ -239,6 +244,11 @@ class Listing:
             return self.pairs[symbol]
         except KeyError:
             raise unknown_symbol(symbol, self.pairs) from None
+
+    def named(self, name: str) -> Pair | None:
+        """Give the pair that REST knows by this name: symbol, id, altname or wsname; None if none."""
+        symbol = self._symbols.get(name)
+        return None if symbol is None else self.pairs[symbol]
 
     def message(self, kind: str) -> str:
         """Write the whole listing as one `instrument` message."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -92,6 +93,9 @@ class MarketListener(Protocol):
         """Take note that the event is over and made these trades."""
 
 
+FillsListener = Callable[["Market", list[tuple[Trade, Fill]]], None]
+"""Hears, after an event, of the trades that it made and of the orders that they met."""
+
 _NOTHING = EngineLevel(Decimal(0))
 
 
@@ -120,7 +124,9 @@ class Market:
 
     def __init__(self, pair: Pair, rng: random.Random, now_ns: int, *, levels: int, rate: float) -> None:
         self.listener: MarketListener = _Deaf()
+        self.on_fills: FillsListener | None = None
         self.engine = MatchingEngine(pair, self)
+        self.engine.time_ns = now_ns
         self.changed_ns = now_ns
         self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
         self.candles = {interval: CandleSeries(interval) for interval in INTERVALS}
@@ -179,16 +185,32 @@ class Market:
             self.next_step_ns = self._schedule(now_ns)
 
     def submit(
-        self, side: Side, qty: Decimal, price: Decimal | None = None, now_ns: int | None = None
+        self,
+        side: Side,
+        qty: Decimal,
+        price: Decimal | None = None,
+        now_ns: int | None = None,
+        *,
+        owned: bool = False,
+        ord_type: str | None = None,
     ) -> tuple[int, list[Trade]]:
         """Enter an order, as one event; without a price it is a market order.
+
+        Args:
+            side: which way.
+            qty: how much.
+            price: the limit.
+            now_ns: when; by default a microsecond after the last event.
+            owned: an account's order, which the crowd leaves alone.
+            ord_type: what its trades say; by default what the price says.
 
         Raises:
             ValueError: a number has more decimals than the pair, or is not positive.
         """
         self._stamp(now_ns)
-        order_id, fills = self.engine.submit(side, qty, price)
-        return order_id, self._end(side, "market" if price is None else "limit", fills)
+        order_id, fills = self.engine.submit(side, qty, price, owned=owned)
+        ord_type = ord_type or ("market" if price is None else "limit")
+        return order_id, self._end(side, ord_type, fills)
 
     def cancel(self, order_id: int, now_ns: int | None = None) -> None:
         """Take an order out, as one event.
@@ -200,11 +222,22 @@ class Market:
         self.engine.cancel(order_id)
         self._end()
 
+    def amend(self, order_id: int, qty: Decimal, now_ns: int | None = None) -> None:
+        """Change what is left of an order, as one event.
+
+        Raises:
+            KeyError: no such order rests.
+        """
+        self._stamp(now_ns)
+        self.engine.amend(order_id, qty)
+        self._end()
+
     def clear(self, side: Side, now_ns: int | None = None) -> None:
-        """Cancel every order of a side, each as one event, worst price first."""
+        """Cancel every order of the crowd on a side, each as one event, worst price first."""
         for level in list(self.engine.side(side))[::-1]:
-            for order_id in list(level.orders):
-                self.cancel(order_id, now_ns)
+            for order in list(level.orders.values()):
+                if not order.owned:
+                    self.cancel(order.order_id, now_ns)
 
     def set_pair(self, pair: Pair) -> None:
         """Take over new precisions or a new status."""
@@ -250,6 +283,7 @@ class Market:
     def _stamp(self, now_ns: int | None) -> None:
         earliest_ns = (self.changed_ns // NS_PER_US + 1) * NS_PER_US
         self.changed_ns = earliest_ns if now_ns is None else max(earliest_ns, now_ns)
+        self.engine.time_ns = self.changed_ns
         self.day.expire(self.changed_ns)
 
     def _end(
@@ -266,6 +300,8 @@ class Market:
             self.quotes.append((self.changed_ns, quote))
         changed, self._quote = quote != self._quote, quote
         self.listener.on_event(trades, quote_changed=changed)
+        if fills and self.on_fills is not None:
+            self.on_fills(self, list(zip(trades, fills, strict=True)))
         return trades
 
     def _trade(self, time_ns: int, side: Side, price: Decimal, qty: Decimal, ord_type: str) -> Trade:

@@ -209,5 +209,14 @@ class Server:
 
     async def _rest(self, request: web.Request) -> web.Response:
         self.core.advance(_STEPS_MAX)
-        answer = self.core.http(request.method, request.path, request.query_string, await request.read())
+        body = await request.read()
+        address = request.remote or "local"
+        answer = self.core.http(
+            request.method,
+            request.raw_path.partition("?")[0],
+            request.query_string,
+            body,
+            request.headers,
+            address,
+        )
         return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))

@@ -283,6 +283,19 @@ def test_an_update_finer_than_the_pair_is_refused_and_resynchronised(twins: Twin
     assert twins.decoder.count_of("book") == 1
 
 
+@pytest.mark.fault("D11", kind="U")
+@pytest.mark.parametrize("row", [(10**11, 1), (1, 10**11), (92_233_720_369, 1), (2**63 - 1, 1)])
+@pytest.mark.parametrize("kind", ["update", "snapshot"])
+def test_a_number_too_wide_at_the_scale_of_its_pair_is_refused(kind: str, row: tuple[int, int]) -> None:
+    twins = Twins(10, (8, 8))
+    twins.send("snapshot", BIDS, ASKS)
+    raw = book_message(kind, [row, (1, 1)], [], (0, 0), 1).replace(b'"price":1,', b'"price":1.00000001,')
+    assert not twins.decoder.feed(raw.replace(b'"qty":1}', b'"qty":1.00000001}'))
+    assert twins.witness.errors[0].reason == "a number does not fit the pair's precision"
+    assert twins.book.bids_raw == tuple(BIDS)
+    assert twins.book.state == "invalid"
+
+
 def test_text_without_its_zeros_is_padded_to_the_pair(twins: Twins) -> None:
     raw = book_message("snapshot", BIDS, ASKS, (1, 3), zlib.crc32(b"101710381005996"))
     assert twins.decoder.feed(

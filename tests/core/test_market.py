@@ -238,6 +238,8 @@ def test_numbers_wider_than_63_bits_are_exact(market: Market) -> None:
     market.feed(raw)
     copy = market.ticker.snapshot()
     assert str(market.ticker.volume) == "12345678901234.12345678"
+    market.feed(raw.replace(b"12345678901234.1", b"99345678901234.1"))
+    assert str(copy.volume) == "12345678901234.12345678"
     market.feed(CATALOGUE["ticker.update"])
     assert (str(market.ticker.volume), str(copy.volume)) == ("2207.93840563", "12345678901234.12345678")
 

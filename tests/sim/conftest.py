@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from kraken_fast.sim.account import Account, ApiKey
 from kraken_fast.sim.core import ExchangeCore
 from kraken_fast.sim.frames import OP_TEXT, encode_frame
 from kraken_fast.sim.line import Line
 from kraken_fast.sim.reference import loads
+from kraken_fast.sim.rest import Response
+from kraken_fast.sim.signing import sign
 
 START_NS = 1_795_000_000_123_456_789
 UPGRADE = (
@@ -152,8 +156,57 @@ class Box:
         """Read a public endpoint and give its parsed answer."""
         return json.loads(self.core.http("GET", f"/0/public/{path}", query).body)
 
+    @property
+    def account(self) -> Account:
+        """The first account."""
+        return next(iter(self.core.accounts.values()))
 
-@pytest.fixture
+    def post(
+        self,
+        name: str,
+        params: Any = (),
+        *,
+        key: ApiKey | None = None,
+        nonce: object = None,
+        as_json: bool = False,
+    ) -> Response:
+        """Make a private call as a careful client would; nonces rise by themselves."""
+        key = key or self.account.keys[0]
+        self.nonce = getattr(self, "nonce", self.clock.time_ns) + 1
+        fields = {"nonce": str(self.nonce if nonce is None else nonce), **dict(params)}
+        body = (json.dumps(fields) if as_json else urlencode(fields)).encode()
+        path = f"/0/private/{name}"
+        headers = {
+            "API-Key": key.key,
+            "API-Sign": sign(key.secret, path, fields["nonce"], body),
+            "Content-Type": "application/json" if as_json else "application/x-www-form-urlencoded",
+        }
+        return self.core.http("POST", path, "", body, headers)
+
+    @staticmethod
+    def answer(response: Response) -> Any:
+        """Parse an answer."""
+        return json.loads(response.body)
+
+    def ask(self, name: str, **params: Any) -> Any:
+        """Make a private call with these fields and give its parsed answer."""
+        return json.loads(self.post(name, params).body)
+
+    def result(self, name: str, **params: Any) -> Any:
+        """Make a private call that must succeed."""
+        answer = self.ask(name, **params)
+        assert answer["error"] == [], answer
+        return answer["result"]
+
+    def refusal(self, name: str, **params: Any) -> str:
+        """Make a private call that must be refused, and give the words."""
+        answer = self.ask(name, **params)
+        assert "result" not in answer, answer
+        (text,) = answer["error"]
+        return str(text)
+
+
+@pytest.fixture(scope="session")
 def make_box() -> type[Box]:
     return Box
 

@@ -1,0 +1,553 @@
+"""The trading desk: the life of every account's order, from its acceptance to its end.
+
+Theory of operation. An order that is accepted is recorded twice, `pending_new` and `new`, then it waits for
+its start or its trigger, or it *enters* the book: what it can take it takes, the rest of it rests, or is
+cancelled if it may not rest. What it would meet is looked at first (`_reach`), so that self-trade prevention,
+fill-or-kill, post-only and the funds of a market order are decided before anything happens. The market tells
+of every trade that it made; if the order that was met is an account's, the desk books that side too.
+
+One event may cause others: a trade moves the last price and triggers an order, a fill places its conditional
+close. Those wait until the operation that caused them is over (`_operation`), then happen one after the other.
+
+Invariants: every order that rests in an engine on behalf of an account is in `_resting`, with what is left of
+it; every live order binds what it can still spend; `_check` says so.
+
+What it does not do: margin, icebergs, trailing stops.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from .account import Account
+from .candles import Trade
+from .clearing import Clearing, spends
+from .drafts import SCHEDULE_AHEAD_NS, Draft, draft
+from .engine import Fill
+from .limits import DecayingCounter, penalty
+from .market import Market
+from .params import Params, invalid
+from .records import Amend, ExecType, Order, OrderEvent
+from .refusals import RestError
+
+if TYPE_CHECKING:
+    from .core import ExchangeCore
+
+ZERO = Decimal(0)
+
+# Kraken's words for the first two were captured; the others are ours.
+BY_USER = "User requested"
+POST_ONLY = "Post only order"
+NO_FUNDS = "Insufficient funds"
+NOT_FILLED = "Time in force"
+NO_LIQUIDITY = "Insufficient liquidity"
+SELF_TRADE = "Self trade prevention"
+EXPIRED = "Order expired"
+TIMEOUT = "Cancel all orders after timeout"
+NEW_PRECISION = "Precision of the pair changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What an order would meet: how much it can take at what cost, and which orders of its own account.
+
+    Attributes:
+        blocked: an order of its own stops it before it has all that it wants.
+    """
+
+    qty: Decimal
+    cost: Decimal
+    own: tuple[str, ...]
+    blocked: bool
+
+
+class Desk:
+    """Takes the orders of all accounts of one exchange.
+
+    Args:
+        core: the exchange.
+        limit_orders: whether the engine counters and the ceilings of open orders refuse.
+    """
+
+    def __init__(self, core: ExchangeCore, *, limit_orders: bool) -> None:
+        self.clearing = Clearing(core)
+        self.limit_orders = limit_orders
+        self._core = core
+        self._resting: dict[tuple[str, int], tuple[Account, str]] = {}
+        self._engine_ids: dict[str, int] = {}
+        self._waiting: dict[str, dict[str, Account]] = {}
+        self._timers: list[tuple[int, int, Account, str]] = []
+        self._timer_count = 0
+        self._busy = False
+        self._stirred: dict[str, None] = {}
+        self._closes: deque[tuple[Account, Order, Decimal]] = deque()
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `advance` has something to do."""
+        if self._core.system_status == "maintenance":
+            return None
+        times = [timer[0] for timer in self._timers[:1]]
+        times += [
+            account.cancel_at_ns
+            for account in self._core.accounts.values()
+            if account.cancel_at_ns is not None
+        ]
+        return min(times, default=None)
+
+    def advance(self, now_ns: int) -> None:
+        """Do what is due: starts, expiries, dead man's switches. Nothing happens during maintenance."""
+        if self._core.system_status == "maintenance":
+            return
+        while self._timers and self._timers[0][0] <= now_ns:
+            _, _, account, order_id = heapq.heappop(self._timers)
+            order = account.live_order(order_id)
+            if order is not None:
+                with self._operation(now_ns):
+                    self._ring(account, order, now_ns)
+        for account in self._core.accounts.values():
+            if account.cancel_at_ns is not None and account.cancel_at_ns <= now_ns:
+                account.cancel_at_ns = None
+                for order in account.live_orders():
+                    self.cancel(account, order, now_ns, TIMEOUT)
+
+    def order_id(self, symbol: str, engine_id: int) -> str | None:
+        """Give the id of the account's order that rests in a market under this number, None if the crowd's."""
+        owner = self._resting.get((symbol, engine_id))
+        return None if owner is None else owner[1]
+
+    # What an account asks for --------------------------------------------------------------------------------
+
+    def charge(self, account: Account, symbol: str, points: Decimal | int, now_ns: int) -> None:
+        """Charge the fixed part of a transaction; it is charged even if the transaction then fails.
+
+        Raises:
+            RestError: the pair's counter stands above the tier's threshold.
+        """
+        counter = account.engine_points.setdefault(symbol, DecayingCounter())
+        stands = counter.points(account.tier.engine_decay, now_ns) + points
+        counter.add(points)
+        if self.limit_orders and stands > account.tier.engine_max:
+            raise RestError("EOrder:Rate limit exceeded")
+
+    def penalize(self, account: Account, order: Order, points: int, now_ns: int) -> None:
+        """Charge the part of a transaction that goes by the order's age."""
+        counter = account.engine_points.setdefault(order.symbol, DecayingCounter())
+        counter.points(account.tier.engine_decay, now_ns)
+        counter.add(points)
+
+    def admit(self, asked: Order, now_ns: int, deadline_ns: int | None = None) -> None:
+        """Refuse what the states of exchange and pair or the order's deadline do not allow.
+
+        Raises:
+            RestError: with Kraken's words for that state.
+        """
+        if deadline_ns is not None and deadline_ns <= now_ns:
+            raise RestError("EService:Deadline elapsed")
+        status = self._core.listing.pairs[asked.symbol].status
+        if status in ("delisted", "work_in_progress"):
+            raise RestError("EQuery:Unknown asset pair")
+        states = {self._core.system_status, status}
+        if "maintenance" in states:
+            raise RestError("EService:Unavailable")
+        if "cancel_only" in states:
+            raise RestError("EService:Market in cancel_only mode")
+        if "post_only" in states and not asked.flag("post"):
+            raise RestError("EService:Market in post_only mode")
+        if "limit_only" in states and asked.order_type != "limit":
+            raise RestError("EService:Market in limit_only mode")
+        if "reduce_only" in states:
+            raise RestError("EOrder:Reduce only:Non-PC")
+
+    def place(self, account: Account, asked: Draft, now_ns: int) -> Order:
+        """Accept an order and let it act; the fixed points are charged before.
+
+        Returns:
+            The order as it is afterwards.
+
+        Raises:
+            RestError: the engine refuses it, and there is no order.
+        """
+        market = self._core.market(asked.order.symbol)
+        order = self._sized(asked.order, market)
+        self._may_place(account, order, market, now_ns)
+        with self._operation(now_ns):
+            return self._accept(account, order, now_ns)
+
+    def cancel(
+        self, account: Account, order: Order, now_ns: int, reason: str, exec_type: ExecType = "canceled"
+    ) -> None:
+        """Take an order out, wherever it is."""
+        with self._operation(now_ns):
+            self._end(account, order, now_ns, reason, exec_type)
+
+    def cancel_for(self, account: Account, order: Order, now_ns: int) -> None:
+        """Cancel as an account asked, and charge for the haste."""
+        self.penalize(account, order, penalty("cancel", now_ns - order.changed_ns), now_ns)
+        self.cancel(account, order, now_ns, BY_USER)
+
+    def amend(self, account: Account, order: Order, changed: Order, now_ns: int) -> Amend:
+        """Change an order in place; less quantity at the same price keeps its place in the queue.
+
+        Args:
+            account: whose.
+            order: as it is.
+            changed: as it is to be: quantity, prices and flags are looked at.
+            now_ns: when.
+
+        Raises:
+            RestError: the engine refuses; the order stays as it was.
+        """
+        if order.close is not None:
+            raise RestError("EOrder:Invalid order")
+        if (changed.qty, changed.price, changed.price2, changed.oflags) == (
+            order.qty,
+            order.price,
+            order.price2,
+            order.oflags,
+        ):
+            raise invalid()
+        market = self._core.market(order.symbol)
+        changed = replace(changed, changed_ns=now_ns, amended=True)
+        changed = replace(changed, hold=self.clearing.hold(account, changed))
+        if changed.hold > account.free(order.hold_asset) + order.hold:
+            raise RestError("EOrder:Insufficient funds")
+        self._refuse_post_only(changed, market)
+        self.penalize(account, order, penalty("amend", now_ns - order.changed_ns), now_ns)
+        amends = account.amends.setdefault(order.order_id, [])
+        if not amends:
+            amends.append(_amend(account.ids.new("T"), order, order.created_ns, None))
+        amends.append(_amend(account.ids.new("T"), changed, now_ns, BY_USER))
+        with self._operation(now_ns):
+            if changed.left <= 0:
+                self.penalize(account, order, penalty("cancel", now_ns - order.changed_ns), now_ns)
+                self._end(account, order, now_ns, BY_USER)
+            else:
+                self._rework(account, order, changed, market, now_ns)
+        return amends[-1]
+
+    def replace(self, account: Account, order: Order, asked: Draft, now_ns: int) -> Order:
+        """Cancel an order and place another; if the other is refused the first one stays.
+
+        Raises:
+            RestError: the engine refuses the new order.
+        """
+        market = self._core.market(order.symbol)
+        new = self._sized(asked.order, market)
+        self._may_place(account, new, market, now_ns, instead=order)
+        self.penalize(account, order, penalty("edit", now_ns - order.changed_ns), now_ns)
+        with self._operation(now_ns):
+            self._end(account, order, now_ns, BY_USER)
+            return self._accept(account, new, now_ns)
+
+    # What happens by itself ----------------------------------------------------------------------------------
+
+    def on_fills(self, market: Market, fills: list[tuple[Trade, Fill]]) -> None:
+        """Book the resting side of trades, whoever took."""
+        with self._operation(market.changed_ns):
+            for trade, fill in fills:
+                owner = self._resting.get((market.symbol, fill.maker_id))
+                if owner is not None:
+                    account, order_id = owner
+                    self._book(account, account.orders[order_id], trade, maker=True)
+            self._stirred[market.symbol] = None
+
+    def withdraw_all(self, symbol: str, now_ns: int) -> None:
+        """Cancel every order of a pair whose precisions are about to change."""
+        for account in self._core.accounts.values():
+            for order in account.live_orders():
+                if order.symbol == symbol:
+                    self.cancel(account, order, now_ns, NEW_PRECISION)
+
+    # An order's steps ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _operation(self, now_ns: int) -> Iterator[None]:
+        """Do something, then what it caused; nested operations leave that to the outermost."""
+        if self._busy:
+            yield
+            return
+        self._busy = True
+        try:
+            yield
+            self._settle(now_ns)
+        finally:
+            self._busy = False
+
+    def _settle(self, now_ns: int) -> None:
+        while self._stirred or self._closes:
+            if self._closes:
+                self._place_close(*self._closes.popleft(), now_ns)
+                continue
+            symbol = next(iter(self._stirred))
+            del self._stirred[symbol]
+            last = self._core.market(symbol).trades[-1].price
+            for order_id, account in list(self._waiting.get(symbol, {}).items()):
+                order = account.orders[order_id]
+                if order.status == "open" and _fires(order, last):
+                    self._trigger(account, order, now_ns)
+
+    @staticmethod
+    def _sized(order: Order, market: Market) -> Order:
+        """Turn an amount of the quote asset into a quantity."""
+        if not order.flag("viqc"):
+            return order
+        qty, budget = ZERO, order.qty
+        for level in market.engine.asks:
+            qty += min(level.qty, budget / level.price)
+            budget -= min(level.qty * level.price, budget)
+            if not budget:
+                break
+        unit = market.pair.qty_increment
+        qty = qty // unit * unit
+        if qty < market.pair.qty_min:
+            raise RestError("EOrder:Order minimum not met")
+        return replace(order, qty=qty.quantize(unit))
+
+    def _may_place(
+        self, account: Account, order: Order, market: Market, now_ns: int, instead: Order | None = None
+    ) -> None:
+        live = [other for other in account.live_orders() if other is not instead]
+        if order.cl_ord_id is not None and order.cl_ord_id in [other.cl_ord_id for other in live]:
+            raise invalid("cl_ord_id")  # Kraken's words for an id in use are not established
+        if self.limit_orders and order.order_type != "market":
+            if sum(other.symbol == order.symbol for other in live) >= account.tier.open_orders_max:
+                raise RestError("EOrder:Orders limit exceeded")
+            scheduled = [other for other in live if other.start_ns - now_ns >= SCHEDULE_AHEAD_NS]
+            if order.start_ns - now_ns >= SCHEDULE_AHEAD_NS and len(scheduled) >= account.tier.scheduled_max:
+                raise RestError("EOrder:Scheduled orders limit exceeded")
+        asset = spends(order, market.pair)
+        free = account.free(asset) + (
+            instead.hold if instead is not None and instead.hold_asset == asset else ZERO
+        )
+        needed = self.clearing.hold(account, order)
+        if order.order_type == "market":
+            reach = self._reach(account, order, market)
+            needed = self.clearing.needed(account, order, market.pair, reach.cost)
+        if needed > free:
+            raise RestError("EOrder:Insufficient funds")
+        self._refuse_post_only(order, market)
+
+    @staticmethod
+    def _refuse_post_only(order: Order, market: Market) -> None:
+        resting = market.engine.opposite(order.side)
+        if order.flag("post") and len(resting) and resting.reaches(resting.at(0).price, order.limit_price):
+            raise RestError("EOrder:Post only order")
+
+    def _accept(self, account: Account, order: Order, now_ns: int) -> Order:
+        pair = self._core.listing.pairs[order.symbol]
+        order = replace(
+            order,
+            order_id=account.ids.new("O"),
+            hold_asset=spends(order, pair),
+            hold=self.clearing.hold(account, order),
+        )
+        account.record(OrderEvent("pending_new", order, now_ns))
+        for time_ns in (order.start_ns, order.expire_ns):
+            if time_ns:
+                self._timer_count += 1
+                heapq.heappush(self._timers, (time_ns, self._timer_count, account, order.order_id))
+        return order if order.start_ns else self._activate(account, order, now_ns)
+
+    def _activate(self, account: Account, order: Order, now_ns: int) -> Order:
+        order = replace(order, status="open")
+        account.record(OrderEvent("new", order, now_ns))
+        if order.has_trigger:
+            self._waiting.setdefault(order.symbol, {})[order.order_id] = account
+            self._stirred[order.symbol] = None
+            return order
+        return self._enter(account, order, now_ns)
+
+    def _ring(self, account: Account, order: Order, now_ns: int) -> None:
+        if order.status == "pending" and order.start_ns <= now_ns:
+            order = self._activate(account, order, now_ns)
+        if order.live and order.expire_ns and order.expire_ns <= now_ns:
+            self._end(account, order, now_ns, EXPIRED, "expired")
+
+    def _trigger(self, account: Account, order: Order, now_ns: int) -> None:
+        del self._waiting[order.symbol][order.order_id]
+        order = replace(order, triggered_ns=now_ns, limit_price=order.price2 or None)
+        account.record(OrderEvent("status", order, now_ns))
+        self._enter(account, order, now_ns)
+
+    def _enter(self, account: Account, order: Order, now_ns: int) -> Order:
+        """Let an order meet the book."""
+        market = self._core.market(order.symbol)
+        reach = self._reach(account, order, market)
+        reason = self._obstacle(account, order, market, reach)
+        if reason:
+            return self._end(account, order, now_ns, reason)
+        if reach.own and order.stp != "cancel-newest":
+            for other in reach.own:
+                self._end(account, account.orders[other], now_ns, SELF_TRADE)
+        rests = order.limit_price is not None and order.time_in_force in ("gtc", "gtd") and not reach.blocked
+        qty = order.left if rests else reach.qty
+        if qty:
+            order = self._submit(account, order, qty, market, now_ns)
+        if order.live and not rests:
+            why = NO_LIQUIDITY if order.limit_price is None else NOT_FILLED
+            order = self._end(account, order, now_ns, SELF_TRADE if reach.blocked else why)
+        return order
+
+    def _obstacle(self, account: Account, order: Order, market: Market, reach: Reach) -> str:
+        """Give the reason why an accepted order must not act after all, or nothing."""
+        if order.limit_price is None:
+            needed = self.clearing.needed(account, order, market.pair, reach.cost)
+            if needed > account.free(order.hold_asset) + order.hold:
+                return NO_FUNDS
+        elif order.flag("post") and (reach.qty or reach.own):
+            return POST_ONLY
+        return NOT_FILLED if order.time_in_force == "fok" and reach.qty < order.left else ""
+
+    def _reach(self, account: Account, order: Order, market: Market) -> Reach:
+        qty, cost = ZERO, ZERO
+        own: list[str] = []
+        resting = market.engine.opposite(order.side)
+        for level in resting:
+            if not resting.reaches(level.price, order.limit_price):
+                break
+            for other in level.orders.values():
+                if qty == order.left:
+                    return Reach(qty, cost, tuple(own), blocked=False)
+                owner, order_id = self._resting.get((order.symbol, other.order_id), (None, ""))
+                if owner is not account:
+                    taken = min(order.left - qty, other.qty)
+                    qty, cost = qty + taken, cost + taken * level.price
+                    continue
+                own.append(order_id)
+                if order.stp != "cancel-oldest":
+                    return Reach(qty, cost, tuple(own), blocked=True)
+        return Reach(qty, cost, tuple(own), blocked=False)
+
+    def _submit(self, account: Account, order: Order, qty: Decimal, market: Market, now_ns: int) -> Order:
+        """Send an order to its market and book what it takes."""
+        kind = "market" if order.limit_price is None else "limit"
+        engine_id, trades = market.submit(
+            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind
+        )
+        for trade in trades:
+            order = self._book(account, order, trade, maker=False)
+        if engine_id in market.engine.orders:
+            self._resting[order.symbol, engine_id] = (account, order.order_id)
+            self._engine_ids[order.order_id] = engine_id
+        return order
+
+    def _book(self, account: Account, order: Order, trade: Trade, *, maker: bool) -> Order:
+        order = self.clearing.fill(account, order, trade, maker=maker)
+        if order.close is not None:
+            self._closes.append((account, order, trade.qty))
+        if not order.live:
+            self._forget(order)
+        return order
+
+    def _rework(self, account: Account, order: Order, changed: Order, market: Market, now_ns: int) -> None:
+        engine_id = self._engine_ids.get(order.order_id)
+        account.record(OrderEvent("amended", changed, now_ns))
+        if engine_id is None:  # it waits for its start or its trigger
+            self._stirred[order.symbol] = None
+        elif changed.limit_price == order.limit_price:
+            if changed.left != order.left:
+                market.amend(engine_id, changed.left, now_ns)
+        else:
+            market.cancel(engine_id, now_ns)
+            self._forget(order)
+            self._enter(account, changed, now_ns)
+
+    def _end(
+        self,
+        account: Account,
+        order: Order,
+        now_ns: int,
+        reason: str,
+        exec_type: ExecType = "canceled",
+    ) -> Order:
+        engine_id = self._engine_ids.get(order.order_id)
+        if engine_id is not None:
+            self._core.market(order.symbol).cancel(engine_id, now_ns)
+        self._forget(order)
+        order = replace(
+            order,
+            status="expired" if exec_type == "expired" else "canceled",
+            hold=ZERO,
+            closed_ns=now_ns,
+            reason=reason,
+        )
+        account.record(OrderEvent(exec_type, order, now_ns))
+        return order
+
+    def _forget(self, order: Order) -> None:
+        engine_id = self._engine_ids.pop(order.order_id, None)
+        if engine_id is not None:
+            del self._resting[order.symbol, engine_id]
+        self._waiting.get(order.symbol, {}).pop(order.order_id, None)
+
+    def _place_close(self, account: Account, parent: Order, qty: Decimal, now_ns: int) -> None:
+        """Place the conditional close of one fill; what is refused is dropped, as nobody waits for an answer."""
+        assert parent.close is not None
+        close, market = parent.close, self._core.market(parent.symbol)
+        fields = {
+            "type": "sell" if parent.side == "buy" else "buy",
+            "ordertype": close.order_type,
+            "price": close.price,
+            "price2": close.price2,
+            "volume": qty,
+            "userref": parent.userref,
+        }
+        try:
+            asked = draft(Params(fields), market.pair, market.trades[-1].price, now_ns)
+            order = replace(asked.order, ref_id=parent.order_id)
+            self._may_place(account, order, market, now_ns)
+        except RestError:
+            return
+        self._accept(account, order, now_ns)
+
+    def _check(self) -> None:
+        for (symbol, engine_id), (account, order_id) in self._resting.items():
+            order = account.orders[order_id]
+            resting = self._core.market(symbol).engine.orders[engine_id]
+            assert order.live, order
+            assert resting.owned, order
+            assert (resting.side, resting.price, resting.qty) == (
+                order.side,
+                order.limit_price,
+                order.left,
+            ), order
+            assert self._engine_ids[order_id] == engine_id, order
+        owned = {
+            (symbol, engine_id)
+            for symbol in self._core.opened
+            for engine_id, order in self._core.market(symbol).engine.orders.items()
+            if order.owned
+        }
+        assert owned == self._resting.keys(), "an owned order rests without owner"
+        for account in self._core.accounts.values():
+            account._check()  # noqa: SLF001 - the checks of the parts are one check
+            for order in account.live_orders():
+                waits = order.status == "pending" or order.waiting
+                assert waits != (order.order_id in self._engine_ids), order
+
+
+def _fires(order: Order, last: Decimal) -> bool:
+    """Tell whether the last price has reached an order's trigger."""
+    rises = (order.side == "buy") == order.order_type.startswith("stop-loss")
+    return last >= order.price if rises else last <= order.price
+
+
+def _amend(amend_id: str, order: Order, time_ns: int, reason: str | None) -> Amend:
+    return Amend(
+        amend_id,
+        "original" if reason is None else "user",
+        time_ns,
+        order.qty,
+        max(ZERO, order.left),
+        order.price2 or order.limit_price,
+        order.price if order.has_trigger else None,
+        order.flag("post"),
+        reason,
+    )
