@@ -21,6 +21,9 @@ from .errors import ConfigError
 
 ENV_KEY = "KRAKEN_API_KEY"
 ENV_SECRET = "KRAKEN_API_SECRET"  # noqa: S105 - the name of a variable
+BOX_KEY_PREFIX = b"SIMKEY"
+"""Every key of `kraken_fast.sim` begins with it."""
+
 KEYRING_SERVICE = "kraken_fast"
 
 KEY_FILE_BYTES_MAX = 64 * 1024
@@ -102,6 +105,11 @@ class Credentials:
     def api_key(self) -> Secret:
         """The public half; secret enough to keep out of logs."""
         return self._api_key
+
+    @property
+    def is_of_a_box(self) -> bool:
+        """Whether it is a key of an exchange in a box, which is worth nothing elsewhere."""
+        return self._api_key.reveal().startswith(BOX_KEY_PREFIX)
 
     @property
     def otp(self) -> str | None:

@@ -132,10 +132,7 @@ class RestCore:
         self._allow_withdraw = allow_withdraw
         self._nonces: NonceLane | None = None
         if credentials is not None:
-            if self.host not in self.settings.hosts and not is_loopback(self.host):
-                raise ConfigError(
-                    "rest_url", self._url, f"one of {', '.join(self.settings.hosts)}, to be shown a key"
-                )
+            check_host(self.host, credentials, self.settings.hosts)
             store = nonces or FileNonces.of_user(credentials.key_id)
             self._nonces = NonceLane(store, self.clock, self._rng, unit=nonce_unit)
         self._make_lanes()
@@ -432,6 +429,18 @@ class RestCore:
                 self._stopped = error
                 raise
             self._is_checked = True
+
+
+def check_host(host: str, credentials: Credentials, hosts: tuple[str, ...]) -> None:
+    """Check that a host may be shown a key: one of Kraken's, or a box on this machine and a key of a box.
+
+    Raises:
+        ConfigError: it may not. `RestSettings.hosts` names further ones.
+    """
+    if host in hosts or (is_loopback(host) and credentials.is_of_a_box):
+        return
+    what = "a key of an exchange in a box" if is_loopback(host) else f"one of {', '.join(hosts)}, to be shown a key"
+    raise ConfigError("rest_url", host, f"{what}; RestSettings.hosts names others that you trust")
 
 
 def check_permissions(info: Any, needs: frozenset[str], *, allow_withdraw: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rest_box import KEY_INFO, SECOND, Call, World, ok, refusal
 
+from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.errors import (
     AuthError,
@@ -197,7 +198,8 @@ def test_one_probe_at_a_time() -> None:
 @pytest.mark.parametrize(
     "failure",
     [never, PAGE, ResponseError("reset"), HttpResponse(200, {}, b""), HttpResponse(429, {}, b""),
-     *(refusal(text) for text in ("EService:Unavailable", "EService:Busy", "EGeneral:Internal error", "EAPI:Invalid nonce"))],
+     refusal("EService:Unavailable"), refusal("EService:Busy"), refusal("EGeneral:Internal error"),
+     refusal("EAPI:Invalid nonce")],
 )  # fmt: skip
 def test_a_lost_answer_leaves_the_outcome_unknown_and_nothing_is_sent_again(failure: Any) -> None:
     world = World(AddOrder=failure)
@@ -415,7 +417,11 @@ def test_a_key_is_shown_to_kraken_alone() -> None:
     world = World()
     with pytest.raises(ConfigError, match="to be shown a key"):
         world.client(RestCore, endpoints=Endpoints(rest_url="https://api.kraken.com.example.org"))
-    world.client(RestCore, endpoints=Endpoints(rest_url="http://127.0.0.1:9"))
+    box = Endpoints(rest_url="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="in a box"):
+        world.client(RestCore, endpoints=box)
+    world.client(RestCore, endpoints=box, settings=RestSettings(hosts=("127.0.0.1",)))
+    world.client(RestCore, endpoints=box, credentials=Credentials("SIMKEYabc", "c2VjcmV0"))
     world.client(RestCore, key=False, endpoints=Endpoints(rest_url="https://example.org"))
     with pytest.raises(ConfigError, match="https"):
         Endpoints(rest_url="http://api.kraken.com")

@@ -89,4 +89,5 @@ class Crawls(MarketCalls, AccountCalls):
         )
 
     def _end(self, end_s: int | None) -> int:
-        return self.clock.epoch_ns // SECOND_NS if end_s is None else end_s
+        # Rounded up: what happened in the present second belongs to the crawl.
+        return self.clock.epoch_ns // SECOND_NS + 1 if end_s is None else end_s
