@@ -89,7 +89,13 @@ async def test_an_order_from_birth_to_end(box: Exchange, tmp_path: Path) -> None
         far = book.bids[0].price * Decimal("0.9")
         far = far.quantize(Decimal("0.1"))
         placed = await client.add_order(
-            symbol=BTC, side="buy", ord_type="limit", qty="0.01", price=far, cl_ord_id="kf-1", flags=["post", "fciq"]
+            symbol=BTC,
+            side="buy",
+            ord_type="limit",
+            qty="0.01",
+            price=far,
+            cl_ord_id="kf-1",
+            flags=["post", "fciq"],
         )
         (order,) = await client.fetch_open_orders(cl_ord_id="kf-1")
         assert (order.order_id, order.terms.symbol, order.terms.price) == (placed.order_id, BTC, far)
@@ -106,7 +112,10 @@ async def test_an_order_from_birth_to_end(box: Exchange, tmp_path: Path) -> None
         assert await client.query_fills(exec_ids=[fills[0].exec_id])
         ledgers = [entry async for entry in client.iter_ledgers()]
         assert await client.query_ledgers(ledger_ids=[ledgers[0].ledger_id])
-        assert {row.order_id async for row in client.iter_closed_orders()} == {placed.order_id, bought.order_id}
+        assert {row.order_id async for row in client.iter_closed_orders()} == {
+            placed.order_id,
+            bought.order_id,
+        }
         rows = await client.add_orders(
             symbol=BTC,
             orders=[
@@ -188,7 +197,9 @@ async def test_eight_processes_share_a_key_while_clocks_step_back(tmp_path: Path
             return result
 
         results = await asyncio.gather(*(one(number) for number in range(PROCESSES)))
-    report.note("nonce errors, 8 processes on one key, 10,000 calls", sum(each["nonce_errors"] for each in results))
+    report.note(
+        "nonce errors, 8 processes on one key, 10,000 calls", sum(each["nonce_errors"] for each in results)
+    )
     assert sum(each["nonce_errors"] + each["retries"] for each in results) == 0
 
 

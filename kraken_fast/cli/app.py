@@ -10,7 +10,10 @@ import typer
 
 from .check import check
 from .demo import demo
+from .doctor import doctor
+from .rest import balance, ohlc, orders, rest, ticker
 from .sim import sim
+from .trades import trades
 from .watch import watch
 
 STATUSES = (
@@ -28,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, watch, sim, check):
+for _verb in (demo, watch, sim, check, ticker, ohlc, trades, balance, orders, rest, doctor):
     app.command(epilog=STATUSES)(_verb)
 
 
