@@ -82,7 +82,9 @@ def test_balances_and_orders(box: dict[str, str]) -> None:
     assert "BTC" in run(box, "balance")
     assert json.loads(run(box, "balance", "--all", "--json"))
     assert "no orders" in run(box, "orders")
-    placed = run(box, "rest", "AddOrder", "pair=XBTUSD", "type=buy", "ordertype=limit", "price=1000", "volume=0.01")
+    placed = run(
+        box, "rest", "AddOrder", "pair=XBTUSD", "type=buy", "ordertype=limit", "price=1000", "volume=0.01"
+    )
     order_id = json.loads(placed)["txid"][0]
     assert order_id in run(box, "orders")
     assert json.loads(run(box, "orders", "--json"))[0]["terms"]["symbol"] == "BTC/USD"
@@ -138,7 +140,19 @@ def test_parquet_is_an_extra(box: dict[str, str], tmp_path: Path) -> None:
 
 def test_the_doctor_finds_everything_in_order_or_says_what_is_not(box: dict[str, str]) -> None:
     said = run(box, "doctor", "--ws-url", box["ws_url"])
-    for what in ("core", "REST host", "WS host", "TLS", "clock", "REST", "exchange", "key", "nonce", "tier", "rate budget"):
+    for what in (
+        "core",
+        "REST host",
+        "WS host",
+        "TLS",
+        "clock",
+        "REST",
+        "exchange",
+        "key",
+        "nonce",
+        "tier",
+        "rate budget",
+    ):
         assert f"ok  {what}" in said
     gone = {**box, "rest_url": "http://127.0.0.1:9"}
     said = run(gone, "doctor", "--ws-url", box["ws_url"], status=1)

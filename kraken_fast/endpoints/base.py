@@ -72,8 +72,12 @@ class TypedCalls(RestCore):
 
         async def fetch() -> _Value:
             asked_ns = self.clock.monotonic_ns
-            result = await self.call(name, params, wait_max_s=wait_max_s)
-            return parsed(name, params, lambda: parse(result, asked_ns))
+            return parsed(
+                name,
+                params,
+                lambda result: parse(result, asked_ns),
+                await self.call(name, params, wait_max_s=wait_max_s),
+            )
 
         key = (name, tuple(sorted((each, str(value)) for each, value in params.items() if value is not None)))
         age_s = self.settings.cache_s.get(name, ENDPOINTS[name].cache_s) if max_age_s is None else max_age_s
@@ -81,26 +85,25 @@ class TypedCalls(RestCore):
 
     async def _ask(self, name: str, params: Mapping[str, Any], parse: Callable[[Any], _Value]) -> _Value:
         """Call and read a record, with nobody else."""
-        result = await self.call(name, params)
-        return parsed(name, params, lambda: parse(result))
+        return parsed(name, params, parse, await self.call(name, params))
 
 
-def parsed(name: str, params: Mapping[str, Any], parse: Callable[[], _Value]) -> _Value:
-    """Make a record of an answer; whatever form the answer has, only errors of ours come out.
+def parsed(name: str, params: Mapping[str, Any], parse: Callable[[Any], _Value], result: Any) -> _Value:
+    """Make a record of a result; whatever form it has, only errors of ours come out.
+
+    They are raised anew when the result has gone: it may hold a token, and tracebacks can show locals.
 
     Raises:
         DecodeError: it is not understood.
         OutcomeUnknownError: likewise, for a call that acts: it was accepted, and what became of it has to be looked up.
     """
-    reason = "not understood"
     try:
-        return parse()
+        return parse(result)
     except DecodeError as error:
-        reason = str(error)
-        if not ENDPOINTS[name].acts:
-            raise
+        reason = error.reason
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-        pass
+        reason = "not understood"
+    result = None
     if ENDPOINTS[name].acts:
         cl_ord_id = params.get("cl_ord_id")
         raise OutcomeUnknownError(

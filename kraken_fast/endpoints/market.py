@@ -175,18 +175,18 @@ class MarketCalls(TypedCalls):
         asked_ns = self.clock.monotonic_ns
         pair = ",".join(map(names.pair_id, wanted)) if len(wanted) < ALL_FROM else None
         try:
-            rows = await self.call("Ticker", {"pair": pair})
+            answer = await self.call("Ticker", {"pair": pair})
         except ExchangeError as error:
             # One pair was taken off the list since: which, the answer does not tell.
             if error.code != "EQuery:Unknown asset pair" or len(wanted) == 1:
                 raise
-            rows = await self.call("Ticker")
+            answer = await self.call("Ticker")
 
-        def parse() -> dict[str, RestTicker]:
+        def parse(rows: Any) -> dict[str, RestTicker]:
             named = ((names.symbol_or_name(key), row) for key, row in rows.items())
             return {name: _ticker(name, row, asked_ns, names) for name, row in named}
 
-        tickers = parsed("Ticker", {}, parse)
+        tickers = parsed("Ticker", {}, parse, answer)
         for name, ticker in tickers.items():
             self._shared.keep(("Ticker", name), ticker, asked_ns)
         return tickers
