@@ -308,8 +308,8 @@ def test_an_unknown_symbol_is_refused_with_suggestions_and_nothing_is_sent(symbo
             symbol=BTC, side="buy", ord_type="market", qty=1, cl_ord_id="a", close={"ordertype": "limit"}
         ),
         lambda c: c.add_order(
-            symbol=BTC, side="buy", ord_type="market", qty=1, deadline=datetime(2026, 1, 1)
-        ),  # noqa: DTZ001
+            symbol=BTC, side="buy", ord_type="market", qty=1, deadline=datetime(2026, 1, 1)  # noqa: DTZ001
+        ),
         lambda c: c.add_orders(symbol=BTC, orders=[{}]),
         lambda c: c.add_orders(symbol=BTC, orders=[{"volume": 1.5}, {}]),
         lambda c: c.cancel_order(),
