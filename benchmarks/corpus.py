@@ -22,6 +22,9 @@ SEED = 20261122
 MESSAGES = 4_000
 """Of one symbol: 1 MB, so that frames come out of a cache, as frames do that the kernel has just copied."""
 
+EACH = 30
+"""Of each of many symbols: the message that leads a book back to its beginning is long, and must stay rare."""
+
 CHANNELS = ("book", "trade", "ticker", "ohlc")
 
 _START_NS = 1_760_000_000_000_000_000
@@ -56,8 +59,9 @@ def tape(symbols: int = 1, depth: int = 10, messages: int = MESSAGES, seed: int 
 
 
 @cache
-def books(symbols: int = 1, depth: int = 10, messages: int = MESSAGES, seed: int = SEED) -> Corpus:
-    """Give books of so many symbols, interleaved at random."""
+def books(symbols: int = 1, depth: int = 10, messages: int = 0, seed: int = SEED) -> Corpus:
+    """Give books of so many symbols, interleaved at random; `messages` 0 gives as many as make a good measure."""
+    messages = messages or max(MESSAGES, EACH * symbols)
     reels = tape(symbols, depth, messages, seed)
     return Corpus(
         f"book, {_plural(symbols)}, depth {depth}",
@@ -143,7 +147,7 @@ def scenarios() -> Iterator[Corpus]:
     """Give the books of every shape that a gate names."""
     yield recorded()
     for symbols in (1, 200, 1000):
-        yield books(symbols, messages=max(MESSAGES, 10 * symbols))
+        yield books(symbols)
     for depth in (25, 100, 1000):
         yield books(depth=depth)
 

@@ -130,7 +130,7 @@ def memory(frames: Corpus) -> list[tuple[int, float]]:
     return points
 
 
-def steps(scenario: str, frames: Corpus, arguments: list[str], report: dict[str, Any]) -> dict[str, Step]:
+def steps(scenario: str, frames: Corpus, report: dict[str, Any]) -> dict[str, Step]:
     """List what a scenario measures: key of the report -> (what the progress bar says, how)."""
     listed: dict[str, Step] = {
         "stages": ("stages", lambda: {name: timing.facts() for name, timing in stages(frames).items()}),
@@ -145,20 +145,20 @@ def steps(scenario: str, frames: Corpus, arguments: list[str], report: dict[str,
             "socket latency",
             lambda: [socket_latency(loop, tls=tls) for loop, tls in modes],
         )
-    listed["instructions"] = ("callgrind", lambda: tools.callgrind(arguments))
-    listed["flame"] = ("py-spy", lambda: tools.flame(arguments))
+    listed["instructions"] = ("callgrind", lambda: tools.callgrind(frames))
+    listed["flame"] = ("py-spy", lambda: tools.flame(frames))
     listed["annotated"] = ("annotated lines", lambda: tools.annotated(report.get("instructions")))
     return listed
 
 
-def collect(scenario: str, frames: Corpus, arguments: list[str], console: Console) -> dict[str, Any]:
+def collect(scenario: str, frames: Corpus, console: Console) -> dict[str, Any]:
     """Measure everything; give the report. What could not be measured says why under `missing`."""
     report: dict[str, Any] = {
         "scenario": scenario, "corpus": frames.name, "messages": len(frames.frames), "mean_bytes": frames.mean_bytes,
         "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit(), "machine": machine(),
         "missing": {},
     }  # fmt: skip
-    listed = steps(scenario, frames, arguments, report)
+    listed = steps(scenario, frames, report)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task("", total=len(listed))
@@ -223,14 +223,7 @@ def corpus_of(options: argparse.Namespace) -> Corpus:
     """Give the frames that the options name."""
     if options.recording:
         return frames_of_recording(options.recording)
-    return corpus.books(options.symbols, options.depth, max(corpus.MESSAGES, 10 * options.symbols))
-
-
-def run_child(frames: Corpus) -> None:
-    """Do the work and nothing else: what callgrind and py-spy look at."""
-    work = _fed(frames, None)
-    for _ in range(tools.child_rounds()):
-        work.run()
+    return corpus.books(options.symbols, options.depth)
 
 
 def main() -> int:
@@ -244,21 +237,15 @@ def main() -> int:
     parser.add_argument("--recording", metavar="FILE", help="a capture instead of made-up frames")
     parser.add_argument("--to", metavar="FOLDER", help="where the report goes (profile-<scenario>-<commit>)")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two report folders")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     if options.compare:
         out.print(compare(*map(load, options.compare)))
         return 0
     frames = corpus_of(options)
-    if options.child:
-        run_child(frames)
-        return 0
     folder = Path(options.to or f"profile-{options.scenario}-{commit().rstrip('+')}")
     folder.mkdir(parents=True, exist_ok=True)
-    shape = ["--recording", options.recording] if options.recording else ["--symbols", str(options.symbols)]
-    arguments = [*shape, "--depth", str(options.depth), "--child"]
-    report = collect(options.scenario, frames, arguments, Console(stderr=True))
+    report = collect(options.scenario, frames, Console(stderr=True))
     (folder / "report.json").write_text(json.dumps(report, indent=1))
     (folder / "report.html").write_text(html(report))
     out.print(f"{folder / 'report.html'}")

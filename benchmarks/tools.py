@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,11 +11,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from . import ROOT
+from . import ROOT, work
+from .corpus import Corpus
 
-ROUNDS_VARIABLE = "KRAKEN_FAST_PROFILE_ROUNDS"
 CALLGRIND_ROUNDS = 3
-FLAME_ROUNDS = 1500
+FLAME_MESSAGES = 6_000_000
+TOOL_S = 120.0
 FUNCTIONS_MAX = 25
 SAMPLES_PER_S = 250
 
@@ -34,37 +34,25 @@ class MissingToolError(Exception):
     """An instrument is not installed, or may not be used here."""
 
 
-def child_rounds() -> int:
-    """How often the child shall go through the frames."""
-    return int(os.environ.get(ROUNDS_VARIABLE, "1"))
-
-
-def _child(arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", f"{__package__}.profiling", *arguments]
-
-
-def _run(command: list[str], rounds: int) -> None:
-    environment = {**os.environ, ROUNDS_VARIABLE: str(rounds)}
+def _run(command: list[str]) -> None:
     try:
-        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=TOOL_S)
     except subprocess.CalledProcessError as failed:
         last = (failed.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise MissingToolError(f"{command[0]} failed: {last[:200]}") from failed
+        raise MissingToolError(f"{Path(command[0]).name} failed: {last[:200]}") from failed
     except subprocess.TimeoutExpired as failed:
-        raise MissingToolError(f"{command[0]} took more than {failed.timeout:g} s") from failed
+        raise MissingToolError(f"{Path(command[0]).name} took more than {failed.timeout:g} s") from failed
 
 
-def _messages(arguments: list[str]) -> int:
-    """How many messages one round of the child has."""
-    from .corpus import MESSAGES
-    from .profiling import frames_of_recording
-
-    if "--recording" in arguments:
-        return len(frames_of_recording(arguments[arguments.index("--recording") + 1]).frames)
-    return max(MESSAGES, 10 * int(arguments[arguments.index("--symbols") + 1]))
+def _child(folder: Path, frames: Corpus, rounds: int) -> list[str]:
+    """Write the frames, once, and give the command of a child that works on them."""
+    file = folder / "frames"
+    if not file.exists():
+        work.write(file, frames.opening, frames.frames, frames.depth)
+    return [sys.executable, "-m", work.__name__, str(file), str(rounds)]
 
 
-def callgrind(arguments: list[str]) -> dict[str, Any]:
+def callgrind(frames: Corpus) -> dict[str, Any]:
     """Count instructions a message, by function: one run subtracted from a longer one, so starting counts nothing."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
@@ -75,9 +63,9 @@ def callgrind(arguments: list[str]) -> dict[str, Any]:
             out = Path(folder) / str(rounds)
             tool = [valgrind, "--tool=callgrind", f"--callgrind-out-file={out}"]
             toggle = ["--toggle-collect=*Decoder*feed_all*"]
-            _run([*tool, *toggle, *_child(arguments)], rounds)
+            _run([*tool, *toggle, *_child(Path(folder), frames, rounds)])
             counts.append(_self_costs(out.read_text()))
-    messages = CALLGRIND_ROUNDS * _messages(arguments)
+    messages = CALLGRIND_ROUNDS * len(frames.frames)
     spent = counts[1] - counts[0]
     functions = [(name, count / messages) for name, count in spent.most_common(FUNCTIONS_MAX)]
     total = sum(spent.values()) / messages
@@ -129,7 +117,7 @@ def _readable(name: str) -> str:
     return ".".join([*parts, rest]) if rest else ".".join(parts)
 
 
-def flame(arguments: list[str]) -> list[tuple[str, int]]:
+def flame(frames: Corpus) -> list[tuple[str, int]]:
     """Sample the child's stacks, native frames included: (frames joined by semicolons, samples)."""
     py_spy = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if py_spy is None:
@@ -137,11 +125,12 @@ def flame(arguments: list[str]) -> list[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "stacks"
         options = ["--native", "--format", "raw", "--rate", str(SAMPLES_PER_S), "--output", str(out)]
-        _run([py_spy, "record", *options, "--", *_child(arguments)], FLAME_ROUNDS)
+        rounds = max(1, FLAME_MESSAGES // len(frames.frames))
+        _run([py_spy, "record", *options, "--", *_child(Path(folder), frames, rounds)])
         stacks = []
         for line in out.read_text().splitlines():
-            frames, _, samples = line.rpartition(" ")
-            names = [_readable(frame.partition(" (")[0]) for frame in frames.split(";")]
+            stack, _, samples = line.rpartition(" ")
+            names = [_readable(frame.partition(" (")[0]) for frame in stack.split(";")]
             if "run_child" in names:
                 stacks.append((";".join(names[names.index("run_child") :]), int(samples)))
         return stacks
