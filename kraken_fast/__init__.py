@@ -9,8 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .auth import Credentials as Credentials
+    from .auth import Secret as Secret
     from .config import Endpoints as Endpoints
     from .config import LineSettings as LineSettings
+    from .config import RestSettings as RestSettings
     from .config import SubscriptionSettings as SubscriptionSettings
     from .core.book import Book as Book
     from .core.book import BookSnapshot as BookSnapshot
@@ -27,22 +30,36 @@ if TYPE_CHECKING:
     from .core.market import Ticker as Ticker
     from .core.market import TickerSnapshot as TickerSnapshot
     from .core.market import Trade as Trade
+    from .endpoints import RestClient as RestClient
+    from .errors import AuthError as AuthError
     from .errors import CaptureError as CaptureError
     from .errors import ChecksumError as ChecksumError
+    from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ClosedError as ClosedError
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError
     from .errors import ConnectionLostError as ConnectionLostError
     from .errors import DecodeError as DecodeError
+    from .errors import ExchangeError as ExchangeError
     from .errors import HandshakeError as HandshakeError
     from .errors import HeartbeatTimeoutError as HeartbeatTimeoutError
+    from .errors import InvalidOrderError as InvalidOrderError
     from .errors import KrakenFastError as KrakenFastError
+    from .errors import LockoutError as LockoutError
+    from .errors import NonceError as NonceError
+    from .errors import OrderRejectedError as OrderRejectedError
+    from .errors import OutcomeUnknownError as OutcomeUnknownError
+    from .errors import PermissionDeniedError as PermissionDeniedError
     from .errors import ProtocolError as ProtocolError
+    from .errors import RateLimitError as RateLimitError
+    from .errors import RequestTimeoutError as RequestTimeoutError
+    from .errors import ResponseError as ResponseError
     from .errors import SourceError as SourceError
     from .errors import StaleDataError as StaleDataError
     from .errors import SubscriptionError as SubscriptionError
     from .errors import TlsError as TlsError
     from .errors import TransportError as TransportError
+    from .errors import UnavailableError as UnavailableError
     from .errors import UnknownSymbolError as UnknownSymbolError
     from .errors import UsageError as UsageError
     from .events import Dropped as Dropped
@@ -53,6 +70,7 @@ if TYPE_CHECKING:
     from .feed import Feed as Feed
     from .feed import FeedStats as FeedStats
     from .feed import connect as connect
+    from .nonce import MemoryNonces as MemoryNonces
     from .types import Asset as Asset
     from .types import Gap as Gap
     from .types import Instrument as Instrument
@@ -61,7 +79,8 @@ if TYPE_CHECKING:
     from .types import SystemStatus as SystemStatus
 
 _HOMES = {
-    "config": ("Endpoints", "LineSettings", "SubscriptionSettings"),
+    "auth": ("Credentials", "Secret"),
+    "config": ("Endpoints", "LineSettings", "RestSettings", "SubscriptionSettings"),
     "core.book": ("Book", "BookSnapshot", "OrderBook"),
     "core.capture": ("CaptureReader",),
     "core.clock": ("ManualClock", "SystemClock"),
@@ -69,13 +88,18 @@ _HOMES = {
     "core.handler": ("Callbacks", "Handler"),
     "core.latency": ("Histogram",),
     "core.market": ("Candle", "LiveTicker", "Ticker", "TickerSnapshot", "Trade"),
+    "endpoints": ("RestClient",),
     "errors": (
-        "CaptureError", "ChecksumError", "ClosedError", "ConfigError", "ConnectError", "ConnectionLostError",
-        "DecodeError", "HandshakeError", "HeartbeatTimeoutError", "KrakenFastError", "ProtocolError", "SourceError",
-        "StaleDataError", "SubscriptionError", "TlsError", "TransportError", "UnknownSymbolError", "UsageError",
+        "AuthError", "CaptureError", "ChecksumError", "CircuitOpenError", "ClosedError", "ConfigError",
+        "ConnectError", "ConnectionLostError", "DecodeError", "ExchangeError", "HandshakeError",
+        "HeartbeatTimeoutError", "InvalidOrderError", "KrakenFastError", "LockoutError", "NonceError",
+        "OrderRejectedError", "OutcomeUnknownError", "PermissionDeniedError", "ProtocolError", "RateLimitError",
+        "RequestTimeoutError", "ResponseError", "SourceError", "StaleDataError", "SubscriptionError", "TlsError",
+        "TransportError", "UnavailableError", "UnknownSymbolError", "UsageError",
     ),
     "events": ("Dropped", "Event", "EventStream", "LineChange", "Refused"),
     "feed": ("Feed", "FeedStats", "connect"),
+    "nonce": ("MemoryNonces",),
     "types": ("Asset", "Gap", "Instrument", "InstrumentUpdate", "Level", "SystemStatus"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

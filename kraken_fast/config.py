@@ -47,6 +47,9 @@ PUBLIC_WS_URL = "wss://ws.kraken.com/v2"
 
 PUBLIC_REST_URL = "https://api.kraken.com"
 
+KRAKEN_HOSTS = ("api.kraken.com", "colo-london.vip-api.kraken.com")
+"""Who may be shown a key. Source: rest.md section 1."""
+
 _Settings = TypeVar("_Settings")
 
 
@@ -248,3 +251,49 @@ class SubscriptionSettings:
         check_number("rate_per_s", self.rate_per_s, 0.1, 1000.0)
         check_number("burst", self.burst, 1, 1000, whole=True)
         check_number("resyncs_max", self.resyncs_max, 1, 100, whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RestSettings:
+    """How the REST client waits, repeats, shares and bounds."""
+
+    connect_s: float = 2.0
+    read_s: float = 10.0
+    """All tries of one read together; waiting for the rate limits does not count."""
+    order_s: float = 15.0
+    """The one try of a call about an order."""
+    body_bytes_max: int = 64 << 20
+    limits: bool = True
+    """Keep Kraken's counters. Off only for an exchange in a box that has none."""
+    tier: str = "starter"
+    """starter, intermediate or pro. Nothing in REST tells it, so the lowest is assumed."""
+    public_rate_per_s: float = 1.0
+    public_burst: int = 5
+    spacing_s: float = 0.1
+    queue_max: int = 1000
+    queue_wait_s: float = 120.0
+    """The longest that a call waits for its turn, unless it says otherwise."""
+    retries_max: int = 3
+    retry_ratio: float = 0.1
+    batch_window_s: float = 0.004
+    """Ticker requests within so long become one call."""
+    cache_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """By endpoint name, instead of the catalogue's 3 to 5 s for public reads; private ones are cached only if named."""
+    hosts: tuple[str, ...] = KRAKEN_HOSTS
+    """Hosts that may be shown a key; loopback may too."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_s", "read_s", "order_s", "queue_wait_s"):
+            check_number(name, getattr(self, name), 0.001, 3600.0)
+        check_number("body_bytes_max", self.body_bytes_max, 1024, 1 << 30, whole=True)
+        check_number("public_rate_per_s", self.public_rate_per_s, 0.01, 10.0)
+        check_number("public_burst", self.public_burst, 1, 100, whole=True)
+        check_number("spacing_s", self.spacing_s, 0.1, 60.0)
+        check_number("queue_max", self.queue_max, 1, 100_000, whole=True)
+        check_number("retries_max", self.retries_max, 0, 3, whole=True)
+        check_number("retry_ratio", self.retry_ratio, 0.0, 0.1)
+        check_number("batch_window_s", self.batch_window_s, 0.0, 1.0)
+        if self.tier not in ("starter", "intermediate", "pro"):
+            raise ConfigError("tier", self.tier, "starter, intermediate or pro")
+        for name, seconds in self.cache_s.items():
+            check_number(f"cache_s[{name!r}]", seconds, 0.0, 3600.0)

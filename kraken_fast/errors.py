@@ -2,15 +2,22 @@
 
     KrakenFastError                 .retryable  .sent (may the exchange have acted?)
       UsageError                    you called us wrongly; nothing was sent
-        ConfigError(ValueError)  UnknownSymbolError(KeyError)  ClosedError
+        ConfigError(ValueError)  UnknownSymbolError(KeyError)  InvalidOrderError(ValueError)  ClosedError
       TransportError                the line failed; retryable
         ConnectError  HandshakeError(status)  TlsError  ConnectionLostError(code, reason)  HeartbeatTimeoutError
+        ResponseError                 an HTTP answer that was cut, empty, too long, or never came
       ProtocolError                 the peer broke the rules; drop and resync
         DecodeError(channel, offset, excerpt)  ChecksumError(symbol, expected, computed)
+      ExchangeError                 Kraken understood and refused; .code  .category  .detail
+        AuthError                   key, signature or account: never tried again by itself
+          NonceError  PermissionDeniedError(permission)  LockoutError(retry_after_s)
+        RateLimitError(retry_after_s)  OrderRejectedError(cl_ord_id)  UnavailableError(status)
+      RequestTimeoutError(TimeoutError)   a read went unanswered; retryable
+      OutcomeUnknownError           an order was sent, no answer; .cl_ord_id; look it up, never resend blindly
       SubscriptionError             the exchange refused, or never served, what was subscribed
       CaptureError(path, offset)    a recording is damaged; what is before `offset` was read
       SourceError                   no value can be trusted as asked for
-        StaleDataError(age_ms, quality)
+        StaleDataError(age_ms, quality)  CircuitOpenError(retry_after_s)
 """
 
 from __future__ import annotations
@@ -79,6 +86,19 @@ class UnknownSymbolError(UsageError, KeyError):
         return f"unknown symbol {printable(self.symbol)!r}{hint}"
 
 
+class InvalidOrderError(UsageError, ValueError):
+    """An order breaks a rule that is known here, so it was not sent; names the field, the value and the rule."""
+
+    def __init__(self, field: str, value: object, rule: str) -> None:
+        self.field = field
+        self.value = value
+        self.rule = rule
+        super().__init__(field, value, rule)
+
+    def __str__(self) -> str:
+        return f"{self.field}={printable(repr(self.value))}: {self.rule}"
+
+
 class ClosedError(UsageError):
     """It was closed before this call."""
 
@@ -143,6 +163,19 @@ class HeartbeatTimeoutError(TransportError):
         return f"line silent for {self.silent_ms} ms"
 
 
+class ResponseError(TransportError):
+    """A request left and no usable answer came back: the connection broke, or the answer was cut, empty or too long."""
+
+    def __init__(self, reason: str, *, sent: bool = True, retryable: bool = True) -> None:
+        self.reason = reason
+        self.sent = sent
+        self.retryable = retryable
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return printable(self.reason, 200)
+
+
 class ProtocolError(KrakenFastError):
     """The peer broke the rules; the state that it touched is dropped and asked for again."""
 
@@ -198,6 +231,135 @@ class CaptureError(KrakenFastError):
         return f"{self.path}: {self.reason} at byte {self.offset}"
 
 
+class ExchangeError(KrakenFastError):
+    """Kraken understood the request and refused it.
+
+    Attributes:
+        code: the text as `error_table` knows it, such as `EQuery:Unknown asset pair`, or as it came.
+        category: the word before the colon, without its severity letter: `Query`.
+        detail: what followed the code, or "".
+        endpoint: what was called, such as `AddOrder`.
+        advice: what to do, or "".
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        detail: str = "",
+        endpoint: str = "",
+        advice: str = "",
+        retryable: bool = False,
+        sent: bool = False,
+    ) -> None:
+        self.code = code
+        self.detail = detail
+        self.endpoint = endpoint
+        self.advice = advice
+        self.retryable = retryable
+        self.sent = sent
+        super().__init__(code, detail)
+
+    @property
+    def category(self) -> str:
+        """The word before the colon, without its severity letter."""
+        return self.code.partition(":")[0][1:]
+
+    def __str__(self) -> str:
+        detail = f" ({printable(self.detail, 200)})" if self.detail else ""
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.endpoint or 'request'} refused: {printable(self.code, 200)}{detail}{advice}"
+
+
+class AuthError(ExchangeError):
+    """The key, its signature or the account is not accepted. Repeating it leads to a lockout."""
+
+
+class NonceError(AuthError):
+    """The nonce was not above the highest one that the exchange has seen for this key."""
+
+
+class PermissionDeniedError(AuthError):
+    """The key may not do this. `permission` is what it lacks, as the exchange names it, or ""."""
+
+    permission = ""
+
+    def __str__(self) -> str:
+        lacking = f"; the key lacks {self.permission}" if self.permission else ""
+        return super().__str__() + lacking
+
+
+class LockoutError(AuthError):
+    """The exchange locked the key out; every attempt before `retry_after_s` prolongs it."""
+
+    retry_after_s: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; no private call for another {self.retry_after_s:.0f} s"
+
+
+class RateLimitError(ExchangeError):
+    """Too fast: refused by a limiter of the exchange, or by ours because the caller would not wait."""
+
+    retry_after_s: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; wait {self.retry_after_s:.1f} s"
+
+
+class OrderRejectedError(ExchangeError):
+    """The order was refused for certain: nothing of it is in the book."""
+
+    cl_ord_id: str | None = None
+
+    def __str__(self) -> str:
+        return super().__str__() + (f"; cl_ord_id {printable(self.cl_ord_id)}" if self.cl_ord_id else "")
+
+
+class UnavailableError(ExchangeError):
+    """The exchange, or the edge before it, cannot serve now. `status` is the HTTP status."""
+
+    status: int = 200
+
+
+class RequestTimeoutError(KrakenFastError, TimeoutError):
+    """A read went unanswered."""
+
+    retryable = True
+
+    def __init__(self, endpoint: str, after_s: float) -> None:
+        self.endpoint = endpoint
+        self.after_s = after_s
+        super().__init__(endpoint, after_s)
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}: no answer within {self.after_s:g} s"
+
+
+class OutcomeUnknownError(KrakenFastError):
+    """A call that acts was sent, and nothing tells whether the exchange acted. Look it up; never send it again blindly.
+
+    Attributes:
+        endpoint: what was called.
+        cl_ord_id: of the order, or None if it had none.
+        retryable: True for cancels only, which may be repeated: cancelling twice is cancelling once.
+    """
+
+    sent = True
+
+    def __init__(self, endpoint: str, reason: str, *, cl_ord_id: str | None = None, retryable: bool = False) -> None:
+        self.endpoint = endpoint
+        self.reason = reason
+        self.cl_ord_id = cl_ord_id
+        self.retryable = retryable
+        super().__init__(endpoint, reason)
+
+    def __str__(self) -> str:
+        which = f" {printable(self.cl_ord_id)}" if self.cl_ord_id else ""
+        todo = "it may be repeated" if self.retryable else "look it up before anything else"
+        return f"outcome of {self.endpoint}{which} unknown: {printable(self.reason, 200)}; {todo}"
+
+
 class SubscriptionError(KrakenFastError):
     """The exchange refused a subscription, or acknowledged it and never delivered.
 
@@ -234,3 +396,20 @@ class StaleDataError(SourceError):
     def __str__(self) -> str:
         age = "" if self.age_ms is None else f", {self.age_ms:.0f} ms old"
         return f"{printable(self.what)} is {self.quality}{age}"
+
+
+class CircuitOpenError(SourceError):
+    """The last calls failed one after another, so this one was not sent.
+
+    Attributes:
+        what: host and class of calls.
+        retry_after_s: when the next one will be let through.
+    """
+
+    def __init__(self, what: str, retry_after_s: float) -> None:
+        self.what = what
+        self.retry_after_s = retry_after_s
+        super().__init__(what, retry_after_s)
+
+    def __str__(self) -> str:
+        return f"{self.what}: not sent after repeated failures; try again in {self.retry_after_s:.1f} s"

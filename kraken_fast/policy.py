@@ -218,3 +218,127 @@ class Pacer:
             self._rate = min(self._rate_max, self._rate * 2)
             if self._rate == self._rate_max:
                 self._burst = self._burst_max
+
+
+class RetryBudget:
+    """How many calls may be made again: one in ten of those of the last minute, so that retries never pile up.
+
+    In every window of a minute with ten calls or more at most a tenth are repeats; a lone call may be repeated once.
+    Source: Google SRE, "Handling Overload"; faults.md L08 and S23.
+
+    >>> budget = RetryBudget()
+    >>> budget.note_call(0); budget.take(0), budget.take(0)
+    (True, False)
+    """
+
+    WINDOW_NS = 60 * SECOND_NS
+
+    def __init__(self, ratio: float = 0.1) -> None:
+        self._ratio = ratio
+        self._calls: deque[int] = deque()
+        self._retries: deque[int] = deque()
+
+    def note_call(self, now_ns: int) -> None:
+        """Count a call that is no repeat."""
+        self._forget(now_ns)
+        self._calls.append(now_ns)
+
+    def take(self, now_ns: int) -> bool:
+        """Take the right to repeat a call now."""
+        self._forget(now_ns)
+        if self._ratio <= 0 or len(self._retries) + 1 > max(1, int(self._ratio * len(self._calls))):
+            return False
+        self._retries.append(now_ns)
+        return True
+
+    def _forget(self, now_ns: int) -> None:
+        for times in (self._calls, self._retries):
+            while times and now_ns - times[0] > self.WINDOW_NS:
+                times.popleft()
+
+
+def retry_wait_s(attempt: int, rng: Random) -> float:
+    """Draw the wait before repeat number `attempt`, from 0: full jitter over 0.25 s doubling to 2 s."""
+    return rng.uniform(0.0, min(2.0, 0.25 * 2**attempt))
+
+
+class CircuitBreaker:
+    """Stops calls that only fail, and lets one through from time to time to see whether they still do.
+
+    Opens after 5 failures in a row, or when half of 20 or more calls within 10 s failed. Stays open for 1 s, doubling
+    to 30 s while probes fail, with up to a tenth more by chance, so that clients do not probe in step. Then one probe
+    at a time is let through: its success closes the breaker, its failure opens it again.
+
+    Source: faults.md section 0.
+
+    >>> breaker = CircuitBreaker(Random(1))
+    >>> for _ in range(5):
+    ...     breaker.failed(0)
+    >>> breaker.wait_ns(0) >= SECOND_NS, breaker.wait_ns(2 * SECOND_NS)
+    (True, 0)
+    """
+
+    IN_A_ROW = 5
+    WINDOW_NS = 10 * SECOND_NS
+    CALLS_MIN = 20
+    OPEN_NS = SECOND_NS
+    OPEN_MAX_NS = 30 * SECOND_NS
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._recent: deque[tuple[int, bool]] = deque()
+        self._failed_in_a_row = 0
+        self._open_ns = 0  # the length of the present opening, 0 while closed
+        self._until_ns = 0
+        self._is_probing = False
+
+    @property
+    def state(self) -> str:
+        """`closed`, `open`, or `half-open` while a probe is under way."""
+        if not self._open_ns:
+            return "closed"
+        return "half-open" if self._is_probing else "open"
+
+    def wait_ns(self, now_ns: int) -> int:
+        """Nanoseconds until a call may be made; 0 means now."""
+        if not self._open_ns:
+            return 0
+        if self._is_probing:
+            return max(self.OPEN_NS, self._until_ns - now_ns)
+        return max(0, self._until_ns - now_ns)
+
+    def begin(self) -> None:
+        """A call is made; `wait_ns` said 0. Its end is told by `succeeded`, `failed` or `dropped`."""
+        self._is_probing = self._open_ns > 0
+
+    def succeeded(self, now_ns: int) -> None:
+        """A call was answered."""
+        self._failed_in_a_row = 0
+        if self._is_probing:
+            self._is_probing = False
+            self._open_ns = 0
+            self._recent.clear()
+        self._note(now_ns, is_failure=False)
+
+    def failed(self, now_ns: int) -> None:
+        """A call failed."""
+        self._failed_in_a_row += 1
+        self._note(now_ns, is_failure=True)
+        failures = sum(is_failure for _, is_failure in self._recent)
+        many = len(self._recent) >= self.CALLS_MIN and 2 * failures >= len(self._recent)
+        if self._is_probing or (not self._open_ns and (self._failed_in_a_row >= self.IN_A_ROW or many)):
+            self._open(now_ns)
+
+    def dropped(self) -> None:
+        """A call ended without telling anything: its caller gave up."""
+        self._is_probing = False
+
+    def _open(self, now_ns: int) -> None:
+        self._is_probing = False
+        self._open_ns = min(self.OPEN_MAX_NS, 2 * self._open_ns) if self._open_ns else self.OPEN_NS
+        self._until_ns = now_ns + min(self.OPEN_MAX_NS, round(self._open_ns * self._rng.uniform(1.0, 1.1)))
+
+    def _note(self, now_ns: int, *, is_failure: bool) -> None:
+        self._recent.append((now_ns, is_failure))
+        while now_ns - self._recent[0][0] > self.WINDOW_NS:
+            self._recent.popleft()

@@ -7,7 +7,17 @@ from random import Random
 
 import pytest
 
-from kraken_fast.policy import SECOND_NS, AttemptBudget, Backoff, MemoryAttempts, Pacer, ns_until_free
+from kraken_fast.policy import (
+    SECOND_NS,
+    AttemptBudget,
+    Backoff,
+    CircuitBreaker,
+    MemoryAttempts,
+    Pacer,
+    RetryBudget,
+    ns_until_free,
+    retry_wait_s,
+)
 
 
 def test_three_instant_tries_then_full_jitter_that_doubles_to_thirty_seconds() -> None:
@@ -137,3 +147,82 @@ def test_complaints_slow_down_and_are_forgiven() -> None:
     now += 3600 * SECOND_NS
     assert [pacer.take(now) for _ in range(11)] == [True] * 10 + [False]
     assert pacer.rate_per_s == 20
+
+
+# REST ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("L08", kind="D")
+@pytest.mark.parametrize("calls_per_s", [0.05, 0.5, 5, 50])
+def test_repeats_stay_within_a_tenth_in_every_minute(calls_per_s: float) -> None:
+    budget = RetryBudget()
+    events: list[tuple[int, bool]] = []
+    for number in range(2000):
+        now_ns = round(number / calls_per_s * SECOND_NS)
+        budget.note_call(now_ns)
+        events.append((now_ns, False))
+        for _ in range(3):
+            if budget.take(now_ns):
+                events.append((now_ns, True))
+    first = 0
+    calls = retries = 0
+    for now_ns, is_retry in events:
+        calls, retries = calls + (not is_retry), retries + is_retry
+        while now_ns - events[first][0] > 60 * SECOND_NS:
+            calls, retries = calls - (not events[first][1]), retries - events[first][1]
+            first += 1
+        if calls >= 10:
+            assert retries <= 0.1 * calls
+
+
+def test_the_wait_before_a_repeat_is_drawn_from_a_growing_range() -> None:
+    rng = Random(1)
+    for attempt, ceiling in ((0, 0.25), (1, 0.5), (2, 1.0), (9, 2.0)):
+        waits = [retry_wait_s(attempt, rng) for _ in range(500)]
+        assert 0 <= min(waits) < ceiling / 10
+        assert 0.9 * ceiling < max(waits) <= ceiling
+
+
+@pytest.mark.fault("R09", kind="D")
+def test_a_breaker_opens_probes_and_closes() -> None:
+    breaker = CircuitBreaker(Random(1))
+    now_ns = 0
+    for _ in range(5):
+        assert breaker.wait_ns(now_ns) == 0
+        breaker.begin()
+        breaker.failed(now_ns)
+    assert breaker.state == "open"
+    expected_s = 1.0
+    for _ in range(8):
+        wait_ns = breaker.wait_ns(now_ns)
+        assert expected_s * SECOND_NS <= wait_ns <= min(30.0, 1.1 * expected_s) * SECOND_NS
+        now_ns += wait_ns
+        assert breaker.wait_ns(now_ns) == 0
+        breaker.begin()
+        assert breaker.state == "half-open"
+        assert breaker.wait_ns(now_ns) > 0  # one probe at a time
+        breaker.failed(now_ns)
+        expected_s = min(30.0, 2 * expected_s)
+    now_ns += breaker.wait_ns(now_ns)
+    breaker.begin()
+    breaker.dropped()  # its caller gave up: the next one probes
+    breaker.begin()
+    breaker.succeeded(now_ns)
+    assert (breaker.state, breaker.wait_ns(now_ns)) == ("closed", 0)
+
+
+def test_a_breaker_opens_when_half_of_many_fail() -> None:
+    breaker = CircuitBreaker(Random(1))
+    for number in range(20):
+        assert breaker.state == "closed"
+        breaker.begin()
+        (breaker.failed if number % 2 else breaker.succeeded)(number * SECOND_NS // 10)
+    assert breaker.state == "open"
+
+
+def test_old_failures_are_forgotten() -> None:
+    breaker = CircuitBreaker(Random(1))
+    for number in range(100):
+        breaker.begin()
+        (breaker.failed if number % 2 else breaker.succeeded)(number * SECOND_NS)
+    assert breaker.state == "closed"

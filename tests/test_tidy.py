@@ -27,9 +27,10 @@ COLUMNS_MAX = 120
 FLOORS = [
     {"errors", "types", "names"},
     {"core"},
-    {"config", "policy", "subscription_records"},
-    {"dial", "subscriptions", "transport", "events", "replay"},
-    {"session"},
+    {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
+    {"records", "rest_types", "instruments", "limits", "envelope", "rest_request"},
+    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history"},
+    {"session", "endpoints"},
     {"feed"},
     {"cli", "__main__"},
 ]
@@ -39,7 +40,7 @@ CORE_MAY = {"errors", "types", "core"}
 THIRD_PARTY_HOMES = {
     "picows": ("transport.py", "dial.py", "core/listener", "core/frames"),
     "aiofastnet": ("transport.py", "dial.py"),
-    "aiohttp": ("rest.py", "sim/rest.py", "sim/server.py"),
+    "aiohttp": ("http.py", "sim/server.py"),
     "trustme": ("sim/tls.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),

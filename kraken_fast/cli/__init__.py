@@ -1,13 +1,16 @@
 """The command line, `kraken-fast` and `python -m kraken_fast`. It needs the extra `cli` and says so.
 
-| verb     | file        |
-|----------|-------------|
-| `demo`   | `demo.py`   |
-| `watch`  | `watch.py`  |
-| `sim`    | `sim.py`    |
-| `record` | `record.py` |
-| `replay` | `replay.py` |
-| `check`  | `check.py`  |
+| verb                                          | file        |
+|-----------------------------------------------|-------------|
+| `demo`                                        | `demo.py`   |
+| `watch`                                       | `watch.py`  |
+| `sim`                                         | `sim.py`    |
+| `record`                                      | `record.py` |
+| `replay`                                      | `replay.py` |
+| `check`                                       | `check.py`  |
+| `ticker`, `ohlc`, `balance`, `orders`, `rest` | `rest.py`   |
+| `trades`                                      | `trades.py` |
+| `doctor`                                      | `doctor.py` |
 """
 
 from __future__ import annotations

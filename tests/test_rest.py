@@ -1,0 +1,578 @@
+"""The REST machine in virtual time: what is sent, when, how often, and what is said when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rest_box import KEY_INFO, SECOND, Call, World, ok, refusal
+
+from kraken_fast.auth import Credentials
+from kraken_fast.config import Endpoints, RestSettings
+from kraken_fast.errors import (
+    AuthError,
+    CircuitOpenError,
+    ClosedError,
+    ConfigError,
+    ConnectError,
+    InvalidOrderError,
+    LockoutError,
+    NonceError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeoutError,
+    ResponseError,
+    UnavailableError,
+)
+from kraken_fast.http import HttpResponse
+from kraken_fast.nonce import UNITS, FileNonces, KeyState, MemoryNonces
+from kraken_fast.rest import RestCore
+
+ORDER = {
+    "pair": "XBTUSD",
+    "type": "buy",
+    "ordertype": "limit",
+    "price": "1.0",
+    "volume": "1",
+    "cl_ord_id": "kf-5",
+}
+PAGE = HttpResponse(502, {}, b"<html>502</html>")
+BALANCE = ok({"ZUSD": "1.5"})
+
+
+async def never(_call: Call) -> HttpResponse:
+    await asyncio.sleep(10_000)
+    raise AssertionError
+
+
+# Reads ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_gives_its_result_with_exact_numbers() -> None:
+    world = World(Time=HttpResponse(200, {}, b'{"error":[],"result":{"x":0.1}}'))
+
+    async def main() -> None:
+        async with world.client(RestCore, key=False) as client:
+            assert await client.call("/0/public/Time") == {"x": Decimal("0.1")}
+            assert client.stats().calls == 1
+        assert world.port.is_closed
+        with pytest.raises(ClosedError):
+            await client.call("Time")
+
+    world.run(main())
+
+
+@pytest.mark.fault("R03", kind="D")
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ResponseError("cut"),
+        ConnectError("refused"),
+        PAGE,
+        HttpResponse(200, {}, b'{"error":['),
+        refusal("EService:Busy"),
+    ],
+)
+def test_a_read_is_repeated_once_by_itself(failure: Any) -> None:
+    world = World(Balance=[failure, BALANCE])
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            assert await client.call("Balance") == {"ZUSD": "1.5"}
+            assert client.stats().retries == 1
+            nonces = [call.nonce for call in world.port.calls]
+            assert nonces == sorted(set(nonces))
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("text", ["EQuery:Unknown asset", "EGeneral:Invalid arguments", "EAPI:Invalid key"])
+def test_what_will_fail_again_is_not_repeated(text: str) -> None:
+    world = World(Balance=refusal(text))
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            with pytest.raises(Exception, match=text.split(":")[1]):
+                await client.call("Balance")
+        assert len(world.port.named("Balance")) == 1
+
+    world.run(main())
+
+
+@pytest.mark.fault("R04", kind="D")
+def test_a_read_ends_within_its_time() -> None:
+    world = World(Balance=never)
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            begin = world.seconds
+            with pytest.raises(RequestTimeoutError):
+                await client.call("Balance")
+            assert world.seconds - begin <= 10.001
+        assert len(world.port.named("Balance")) == 1
+
+    world.run(main())
+
+
+@pytest.mark.fault("L08", kind="D")
+def test_when_every_call_fails_repeats_are_few_and_the_breaker_opens() -> None:
+    world = World(Time=ConnectError("refused"))
+
+    async def main() -> None:
+        async with world.client(RestCore, key=False, settings=RestSettings(limits=False)) as client:
+            opened = 0
+            for _ in range(1000):
+                try:
+                    await client.call("Time")
+                except CircuitOpenError:
+                    opened += 1
+                except ConnectError:
+                    pass
+                await asyncio.sleep(0.05)
+            assert opened > 900
+            assert len(world.port.calls) <= 1.1 * 1000
+            assert client.stats().retries <= 100
+
+    world.run(main())
+
+
+@pytest.mark.fault("R08", kind="D")
+@pytest.mark.fault("R10", kind="D")
+def test_an_open_breaker_says_when_to_come_back_and_closes_after_the_outage() -> None:
+    world = World(Time=PAGE, Balance=BALANCE, AddOrder=ok({}))
+
+    async def main() -> None:
+        async with world.client(RestCore, settings=RestSettings(limits=False)) as client:
+            while client.stats().breakers["public"] == "closed":
+                with pytest.raises(UnavailableError):
+                    await client.call("Time")
+            sent = len(world.port.calls)
+            with pytest.raises(CircuitOpenError) as caught:
+                await client.call("Time")
+            assert 0 < caught.value.retry_after_s <= 1.1
+            assert len(world.port.calls) == sent
+            assert await client.call("Balance") == {"ZUSD": "1.5"}  # another class of calls
+            await asyncio.sleep(caught.value.retry_after_s)
+            world.port.answers["Time"] = ok({})
+            assert await client.call("Time") == {}
+            assert client.stats().breakers == {"public": "closed", "private": "closed", "orders": "closed"}
+
+    world.run(main())
+
+
+@pytest.mark.fault("R09", kind="D")
+def test_one_probe_at_a_time() -> None:
+    world = World(Time=PAGE)
+
+    async def slow(_call: Call) -> HttpResponse:
+        await asyncio.sleep(0.5)
+        return ok({})
+
+    async def main() -> None:
+        async with world.client(RestCore, key=False, settings=RestSettings(limits=False)) as client:
+            while client.stats().breakers["public"] == "closed":
+                with pytest.raises(UnavailableError):
+                    await client.call("Time")
+            await asyncio.sleep(1.2)
+            world.port.answers["Time"] = slow
+            sent = len(world.port.calls)
+            probe, *others = [asyncio.create_task(client.call("Time")) for _ in range(20)]
+            refused = await asyncio.gather(*others, return_exceptions=True)
+            assert all(isinstance(error, CircuitOpenError) for error in refused)
+            assert await probe == {}
+            assert len(world.port.calls) == sent + 1
+
+    world.run(main())
+
+
+# Acts ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("O01", kind="D")
+@pytest.mark.fault("O03", kind="D")
+@pytest.mark.parametrize(
+    "failure",
+    [never, PAGE, ResponseError("reset"), HttpResponse(200, {}, b""), HttpResponse(429, {}, b""),
+     refusal("EService:Unavailable"), refusal("EService:Busy"), refusal("EGeneral:Internal error"),
+     refusal("EAPI:Invalid nonce")],
+)  # fmt: skip
+def test_a_lost_answer_leaves_the_outcome_unknown_and_nothing_is_sent_again(failure: Any) -> None:
+    world = World(AddOrder=failure)
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            begin = world.seconds
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.call("AddOrder", ORDER)
+            assert world.seconds - begin <= 15.001
+            assert caught.value.cl_ord_id == "kf-5"
+            await asyncio.sleep(100)
+        assert len(world.port.named("AddOrder")) == 1
+
+    world.run(main())
+
+
+@pytest.mark.fault("R07", kind="D")
+def test_an_order_that_never_left_is_said_to_be_that() -> None:
+    world = World(AddOrder=ConnectError("refused"))
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            with pytest.raises(ConnectError) as caught:
+                await client.call("AddOrder", ORDER)
+            assert not caught.value.sent
+        assert len(world.port.named("AddOrder")) == 1
+
+    world.run(main())
+
+
+@pytest.mark.fault("O29", kind="D")
+@pytest.mark.fault("L03", kind="D")
+@pytest.mark.fault("L07", kind="D")
+def test_definite_refusals_of_an_order() -> None:
+    world = World()
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            for text, kind, again in (
+                ("EOrder:Insufficient funds", OrderRejectedError, False),
+                ("EOrder:Orders limit exceeded", OrderRejectedError, False),
+                ("EOrder:Rate limit exceeded", RateLimitError, True),
+            ):
+                world.port.answers["AddOrder"] = refusal(text)
+                with pytest.raises(kind) as caught:
+                    await client.call("AddOrder", ORDER)
+                assert (caught.value.retryable, caught.value.sent) == (again, False)
+        assert len(world.port.named("AddOrder")) == 3
+
+    world.run(main())
+
+
+@pytest.mark.fault("O15", kind="D")
+def test_a_lost_cancel_may_be_repeated_by_the_caller() -> None:
+    world = World(CancelOrder=[PAGE, ok({"count": 0})])
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.call("CancelOrder", {"txid": "O1"})
+            assert caught.value.retryable
+            assert await client.call("CancelOrder", {"txid": "O1"}) == {"count": 0}
+
+    world.run(main())
+
+
+@pytest.mark.fault("O25", kind="D")
+@pytest.mark.fault("R13", kind="D")
+def test_an_order_whose_caller_is_cancelled_goes_on_to_its_answer(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(AddOrder=[ok({"txid": ["O1"]}), PAGE], Balance=BALANCE)
+    world.port.latency_s = 0.2
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            for _ in range(2):
+                order = asyncio.create_task(client.call("AddOrder", ORDER))
+                await asyncio.sleep(0.1)
+                order.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await order
+                await client.call("Balance")  # waits for the order's answer, with the higher nonce
+            nonces = [call.nonce for call in world.port.calls]
+            assert nonces == sorted(set(nonces))
+            gaps = [b.at_ns - a.at_ns for a, b in zip(world.port.calls, world.port.calls[1:], strict=False)]
+            assert min(gaps) >= 0.2 * SECOND
+        assert "502" in caplog.text
+
+    world.run(main())
+
+
+@pytest.mark.fault("R13", kind="D")
+def test_a_cancelled_read_gives_everything_back() -> None:
+    world = World(Balance=[never, BALANCE])
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            read = asyncio.create_task(client.call("Balance"))
+            queued = asyncio.create_task(client.call("Balance"))
+            await asyncio.sleep(1)
+            queued.cancel()
+            read.cancel()
+            await asyncio.gather(read, queued, return_exceptions=True)
+            assert await client.call("Balance") == {"ZUSD": "1.5"}
+            assert client.stats().waiting == 0
+        nonces = [call.nonce for call in world.port.calls]
+        assert nonces == sorted(set(nonces))
+
+    world.run(main())
+
+
+@pytest.mark.fault("O28", kind="D")
+def test_an_order_with_a_float_does_not_leave() -> None:
+    world = World(AddOrder=ok({}))
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            with pytest.raises(InvalidOrderError):
+                await client.call("AddOrder", {**ORDER, "price": 0.1 + 0.2})
+        assert not world.port.named("AddOrder")
+
+    world.run(main())
+
+
+def test_money_does_not_leave_unless_told() -> None:
+    world = World(Withdraw=ok({}))
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            for path in ("/0/private/Withdraw", "/0/private/WalletTransfer", "/0/private/AccountTransfer"):
+                with pytest.raises(ConfigError, match="allow_money_out"):
+                    await client.call(path, {})
+            assert not world.port.calls[1:]
+            assert await client.call("/0/private/Withdraw", {}, allow_money_out=True) == {}
+
+    world.run(main())
+
+
+# Keys ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("A05", kind="D")
+@pytest.mark.fault("A12", kind="D")
+@pytest.mark.parametrize("text", ["EAPI:Invalid key", "EAPI:Invalid signature", "EAuth:Account unconfirmed"])
+def test_a_refused_key_is_not_used_again(text: str) -> None:
+    world = World(GetApiKeyInfo=refusal(text), Time=ok({}))
+
+    async def main() -> None:
+        client = world.client(RestCore)
+        for _ in range(10):
+            with pytest.raises(AuthError):
+                await client.call("Balance")
+        assert len(world.port.calls) == 1
+        assert await client.call("Time") == {}  # public calls go on
+
+    world.run(main())
+
+
+@pytest.mark.fault("A06", kind="D")
+def test_a_lockout_is_waited_out_and_survives_a_restart(tmp_path: Path) -> None:
+    world = World(Balance=[refusal("EGeneral:Temporary lockout"), BALANCE], Time=ok({}))
+
+    async def main() -> None:
+        def client() -> RestCore:
+            store = FileNonces(tmp_path, "k")
+            return world.client(RestCore, nonces=store, nonce_unit="ns")  # type: ignore[no-any-return]
+
+        first = client()
+        with pytest.raises(LockoutError) as caught:
+            await first.call("Balance")
+        assert caught.value.retry_after_s >= 900
+        sent = len(world.port.calls)
+        for each in (first, client()):
+            for _ in range(5):
+                await asyncio.sleep(89)
+                with pytest.raises(LockoutError):
+                    await each.call("Balance")
+                assert len(world.port.named("GetApiKeyInfo")) == 1
+                assert await each.call("Time") == {}
+        assert len(world.port.calls) == sent + 10
+        await asyncio.sleep(20)
+        assert await first.call("Balance") == {"ZUSD": "1.5"}
+
+    world.run(main())
+
+
+@pytest.mark.fault("A04", kind="D")
+def test_a_missing_permission_is_told_at_start() -> None:
+    world = World()
+
+    async def main() -> None:
+        client = world.client(RestCore, needs=["query-funds", "create-ws-token"])
+        with pytest.raises(PermissionDeniedError, match="create-ws-token"):
+            await client.open()
+        with pytest.raises(PermissionDeniedError):
+            await client.call("Balance")
+        assert len(world.port.calls) == 1
+
+    world.run(main())
+
+
+def test_a_key_that_may_withdraw_is_refused_unless_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(GetApiKeyInfo=ok({"permissions": ["withdraw-funds", "deposit-funds"]}))
+
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="withdrawal"):
+            await world.client(RestCore).open()
+        await world.client(RestCore, allow_withdraw=True).open()
+        assert "deposits" in caplog.text
+
+    world.run(main())
+
+
+def test_a_key_is_shown_to_kraken_alone() -> None:
+    world = World()
+    with pytest.raises(ConfigError, match="to be shown a key"):
+        world.client(RestCore, endpoints=Endpoints(rest_url="https://api.kraken.com.example.org"))
+    box = Endpoints(rest_url="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="in a box"):
+        world.client(RestCore, endpoints=box)
+    world.client(RestCore, endpoints=box, settings=RestSettings(hosts=("127.0.0.1",)))
+    world.client(RestCore, endpoints=box, credentials=Credentials("SIMKEYabc", "c2VjcmV0"))
+    world.client(RestCore, key=False, endpoints=Endpoints(rest_url="https://example.org"))
+    with pytest.raises(ConfigError, match="https"):
+        Endpoints(rest_url="http://api.kraken.com")
+
+
+def test_private_calls_need_a_key() -> None:
+    world = World()
+
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="credentials"):
+            await world.client(RestCore, key=False).call("Balance")
+
+    world.run(main())
+
+
+# Nonces --------------------------------------------------------------------------------------------------------------
+
+
+class NonceJudge:
+    """The exchange's side of a key: refuses what is not above the highest nonce."""
+
+    def __init__(self, highest: int = 0) -> None:
+        self.highest = highest
+        self.refused = 0
+
+    def __call__(self, call: Call) -> HttpResponse:
+        if call.nonce <= self.highest:
+            self.refused += 1
+            return refusal("EAPI:Invalid nonce")
+        self.highest = call.nonce
+        return ok(KEY_INFO)
+
+
+@pytest.mark.fault("A07", kind="D")
+@pytest.mark.fault("A08", kind="D")
+def test_private_calls_never_overtake_each_other_whatever_the_clock_does() -> None:
+    judge = NonceJudge()
+    world = World(Balance=judge, GetApiKeyInfo=judge)
+    world.port.latency_s = 0.001
+    settings = RestSettings(limits=False, queue_max=100_000)
+
+    async def main() -> None:
+        clients = [world.client(RestCore, settings=settings, nonce_unit="ns") for _ in range(4)]
+        for step in range(10):
+            await asyncio.gather(*(client.call("Balance") for client in clients for _ in range(25)))
+            world.clock.step_wall((-1) ** step * (step + 1) * 1_000 * SECOND)
+        assert judge.refused == 0
+        assert len(world.port.calls) == 1004
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_of_a_key_is_found_without_spoiling_it(unit: str) -> None:
+    world = World()
+    used = UNITS[unit](world.clock.epoch_ns - SECOND)
+    judge = NonceJudge(used)
+    world.port.answers |= {"GetApiKeyInfo": judge, "Balance": judge}
+
+    async def main() -> None:
+        store = MemoryNonces()
+        client = world.client(RestCore, nonces=store)
+        await client.call("Balance")
+        assert judge.refused == list(UNITS).index(unit)
+        assert judge.highest < 2 * used
+        assert store.read().unit == unit
+        assert store.read().confirmed
+        await world.client(RestCore, nonces=store).call("Balance")
+        assert judge.refused == list(UNITS).index(unit)
+
+    world.run(main())
+
+
+@pytest.mark.fault("A09", kind="D")
+def test_an_invalid_nonce_is_reported_and_healed_once_for_reads(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(Balance=[refusal("EAPI:Invalid nonce"), BALANCE])
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            assert await client.call("Balance") == {"ZUSD": "1.5"}
+            assert client.stats().nonce_errors == 1
+            assert "another program" in caplog.text
+            world.port.answers["Balance"] = refusal("EAPI:Invalid nonce")
+            await asyncio.sleep(61)
+            with pytest.raises(NonceError, match="another program"):
+                await client.call("Balance")
+        assert len(world.port.named("Balance")) == 4
+
+    world.run(main())
+
+
+@pytest.mark.fault("A10", kind="D")
+def test_a_store_that_lies_in_the_future_is_refused_before_anything_is_sent() -> None:
+    world = World()
+
+    async def main() -> None:
+        store = MemoryNonces(KeyState(last=world.clock.epoch_ns, unit="ms", confirmed=True))
+        with pytest.raises(ConfigError, match="new key"):
+            await world.client(RestCore, nonces=store).open()
+        assert not world.port.calls
+
+    world.run(main())
+
+
+# Limits --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("L04", kind="D")
+def test_throttled_until_a_time_is_obeyed_to_the_second() -> None:
+    world = World(Balance=BALANCE)
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            until_s = world.clock.epoch_ns // SECOND + 30
+            world.port.answers["Balance"] = [refusal(f"EService: Throttled: {until_s}"), BALANCE]
+            assert await client.call("Balance") == {"ZUSD": "1.5"}
+            assert world.clock.epoch_ns >= until_s * SECOND
+            assert len(world.port.named("Balance")) == 2
+
+    world.run(main())
+
+
+@pytest.mark.fault("L01", kind="D")
+def test_after_a_refusal_the_counter_counts_as_full() -> None:
+    world = World(Balance=[refusal("EAPI:Rate limit exceeded"), BALANCE], Time=ok({}))
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            begin = world.seconds
+            await client.call("Balance")
+            assert world.seconds - begin >= 5
+            assert client.stats().points > 14
+            with pytest.raises(RateLimitError):
+                await client.call("Balance", wait_max_s=0)
+
+    world.run(main())
+
+
+@pytest.mark.fault("R11", kind="D")
+def test_public_calls_do_not_wait_for_private_ones() -> None:
+    world = World(Balance=BALANCE, Time=ok({}))
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            private = [asyncio.create_task(client.call("Balance")) for _ in range(20)]
+            await asyncio.sleep(0.01)
+            assert client.stats().waiting > 0
+            assert client.stats().private_wait_s > 0
+            begin = world.seconds
+            await client.call("Time")
+            assert world.seconds == begin
+            await asyncio.gather(*private)
+
+    world.run(main())
