@@ -218,11 +218,7 @@ class Listing:
         if symbols is None:
             used = set(assets)
         self.assets: dict[str, Asset] = {name: asset for name, asset in assets.items() if name in used}
-        self._symbols = {
-            alias: pair.symbol
-            for pair in self.pairs.values()
-            for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
-        }
+        self._symbols: dict[str, str] = {}
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Listing:
@@ -247,6 +243,12 @@ class Listing:
 
     def named(self, name: str) -> Pair | None:
         """Give the pair that REST knows by this name: symbol, id, altname or wsname; None if none."""
+        if not self._symbols:
+            self._symbols = {
+                alias: pair.symbol
+                for pair in self.pairs.values()
+                for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
+            }
         symbol = self._symbols.get(name)
         return None if symbol is None else self.pairs[symbol]
 
