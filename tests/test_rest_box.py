@@ -22,10 +22,7 @@ from kraken_fast.errors import (
     AuthError,
     ConfigError,
     OrderRejectedError,
-    OutcomeUnknownError,
     PermissionDeniedError,
-    RequestTimeoutError,
-    UnavailableError,
 )
 from kraken_fast.nonce import FileNonces
 from kraken_fast.sim import Exchange
