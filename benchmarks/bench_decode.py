@@ -19,13 +19,13 @@ CASES = {
     "recorded": corpus.recorded,
     "1 symbol": corpus.books,
     "200 symbols": lambda: corpus.books(200),
-    "1000 symbols": lambda: corpus.books(1000, messages=10_000),
+    "1000 symbols": lambda: corpus.books(1000),
 }
 
 
 def figures(effort: Effort) -> dict[str, float]:
     """Measure what the gates promise."""
-    one, thousand = corpus.books(), corpus.books(1000, messages=10_000)
+    one, thousand = corpus.books(), corpus.books(1000)
     alone = race(
         {
             "book": rivals.ours(one),

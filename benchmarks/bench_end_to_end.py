@@ -29,6 +29,7 @@ RIVAL_SHARE = 20
 
 PINGS = 1_500
 WARM_PINGS = 200
+Client = Callable[[Address], Coroutine[Any, Any, float]]
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -45,7 +46,7 @@ def _run(loop: str, main: Coroutine[Any, Any, float]) -> float:
 # How many ------------------------------------------------------------------------------------------------------
 
 
-async def _ours(address: Address, *, with_callback: bool = True) -> float:
+async def ours(address: Address) -> float:
     """Take the flood through a feed; give verified messages per second of CPU."""
     done = asyncio.get_running_loop().create_future()
     count = 0
@@ -69,7 +70,7 @@ async def _ours(address: Address, *, with_callback: bool = True) -> float:
     return address.messages / float(cpu_s)
 
 
-async def _theirs(address: Address) -> float:
+async def theirs(address: Address) -> float:
     """Take the flood through websockets and the idiomatic book."""
     import orjson
     from websockets.asyncio.client import connect as ws_connect
@@ -89,12 +90,10 @@ async def _theirs(address: Address) -> float:
         return address.messages / (_cpu_s() - began)
 
 
-def throughput(
-    client: Callable[[Address], Coroutine[Any, Any, float]], *, messages: int, tls: bool, rounds: int
-) -> float:
-    """Give the median of so many floods, in messages per second of the client's CPU."""
+def throughput(client: Client, *, messages: int, tls: bool) -> float:
+    """Give the messages per second of the client's CPU in one flood."""
     with loopback.flood(messages=messages, tls=tls) as address:
-        return median(_run("uvloop", client(address)) for _ in range(rounds))
+        return _run("uvloop", client(address))
 
 
 # How soon ------------------------------------------------------------------------------------------------------
@@ -135,13 +134,15 @@ async def _latencies(*, tls: bool) -> list[int]:
     return times[WARM_PINGS:]
 
 
+def latencies_ns(loop: str, *, tls: bool) -> list[int]:
+    """Give the times of single frames, from the moment the socket is readable."""
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(_latencies(tls=tls))
+
+
 def latency_us(loop: str, *, tls: bool) -> float:
     """Give the median in microseconds."""
-
-    async def run() -> float:
-        return median(await _latencies(tls=tls)) / 1000
-
-    return _run(loop, run())
+    return median(latencies_ns(loop, tls=tls)) / 1000
 
 
 def figures(effort: Effort) -> dict[str, float]:
@@ -150,13 +151,13 @@ def figures(effort: Effort) -> dict[str, float]:
     rounds = 3 if effort is not SMOKE else 1
     for tls, name in ((False, "plain"), (True, "tls")):
         share = 4 if tls else 1
-        ours, theirs = [], []
+        us, them = [], []
         for _ in range(rounds):  # in turns
-            ours.append(throughput(_ours, messages=effort.messages // share, tls=tls, rounds=1))
-            theirs.append(throughput(_theirs, messages=effort.messages // RIVAL_SHARE, tls=tls, rounds=1))
-        found[f"{name}_per_cpu_s"] = median(ours)
-        found[f"{name}_websockets_per_cpu_s"] = median(theirs)
-        found[f"{name}_vs_websockets"] = median(a / b for a, b in zip(ours, theirs, strict=True))
+            us.append(throughput(ours, messages=effort.messages // share, tls=tls))
+            them.append(throughput(theirs, messages=effort.messages // RIVAL_SHARE, tls=tls))
+        found[f"{name}_per_cpu_s"] = median(us)
+        found[f"{name}_websockets_per_cpu_s"] = median(them)
+        found[f"{name}_vs_websockets"] = median(a / b for a, b in zip(us, them, strict=True))
     for loop in LOOPS:
         found[f"{loop}_plain_p50_us"] = latency_us(loop, tls=False)
         found[f"{loop}_tls_p50_us"] = latency_us(loop, tls=True)
@@ -164,8 +165,8 @@ def figures(effort: Effort) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("client", [_ours, _theirs], ids=["ours", "websockets"])
-def test_flood(benchmark: Any, client: Callable[[Address], Coroutine[Any, Any, float]], tls: bool) -> None:
+@pytest.mark.parametrize("client", [ours, theirs], ids=["ours", "websockets"])
+def test_flood(benchmark: Any, client: Client, tls: bool) -> None:
     with loopback.flood(messages=4_000, tls=tls) as address:
         result = benchmark.pedantic(lambda: _run("uvloop", client(address)), rounds=3)
     benchmark.extra_info["messages_per_cpu_s"] = result

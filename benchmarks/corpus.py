@@ -22,6 +22,9 @@ SEED = 20261122
 MESSAGES = 4_000
 """Of one symbol: 1 MB, so that frames come out of a cache, as frames do that the kernel has just copied."""
 
+EACH = 30
+"""Of each of many symbols: the message that leads a book back to its beginning is long, and must stay rare."""
+
 CHANNELS = ("book", "trade", "ticker", "ohlc")
 
 _START_NS = 1_760_000_000_000_000_000
@@ -56,11 +59,12 @@ def tape(symbols: int = 1, depth: int = 10, messages: int = MESSAGES, seed: int 
 
 
 @cache
-def books(symbols: int = 1, depth: int = 10, messages: int = MESSAGES, seed: int = SEED) -> Corpus:
-    """Give books of so many symbols, interleaved at random."""
+def books(symbols: int = 1, depth: int = 10, messages: int = 0, seed: int = SEED) -> Corpus:
+    """Give books of so many symbols, interleaved at random; `messages` 0 gives as many as make a good measure."""
+    messages = messages or max(MESSAGES, EACH * symbols)
     reels = tape(symbols, depth, messages, seed)
     return Corpus(
-        f"book, {symbols} symbols, depth {depth}",
+        f"book, {_plural(symbols)}, depth {depth}",
         [reel.snapshot.encode() for reel in reels.reels.values()],
         [text.encode() for text in reels.texts()],
         tuple(reels.reels),
@@ -94,7 +98,7 @@ def trades(symbols: int = 1, messages: int = MESSAGES) -> Corpus:
         symbol = rng.choice(names)
         rows = [row(symbol) for _ in range(rng.choice((1, 1, 1, 2)))]
         texts.append(f'{{"channel":"trade","type":"update","data":[{",".join(rows)}]}}'.encode())
-    return Corpus(f"trade, {symbols} symbols", [], texts, tuple(names))
+    return Corpus(f"trade, {_plural(symbols)}", [], texts, tuple(names))
 
 
 @cache
@@ -112,7 +116,7 @@ def tickers(symbols: int = 1, messages: int = MESSAGES) -> Corpus:
         ).encode()
         for _ in range(messages)
     ]
-    return Corpus(f"ticker, {symbols} symbols", [], texts, tuple(names))
+    return Corpus(f"ticker, {_plural(symbols)}", [], texts, tuple(names))
 
 
 @cache
@@ -131,7 +135,7 @@ def candles(symbols: int = 1, messages: int = MESSAGES) -> Corpus:
                 f'"timestamp":"{rfc3339(begin_ns + 60_000_000_000)}"}}]}}'
             ).encode()
         )
-    return Corpus(f"ohlc, {symbols} symbols", [], texts, tuple(names))
+    return Corpus(f"ohlc, {_plural(symbols)}", [], texts, tuple(names))
 
 
 def of_channel(channel: str, symbols: int = 1) -> Corpus:
@@ -143,9 +147,13 @@ def scenarios() -> Iterator[Corpus]:
     """Give the books of every shape that a gate names."""
     yield recorded()
     for symbols in (1, 200, 1000):
-        yield books(symbols, messages=max(MESSAGES, 10 * symbols))
+        yield books(symbols)
     for depth in (25, 100, 1000):
         yield books(depth=depth)
+
+
+def _plural(symbols: int) -> str:
+    return "1 symbol" if symbols == 1 else f"{symbols:,} symbols"
 
 
 def _names(symbols: int) -> list[str]:

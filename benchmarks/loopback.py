@@ -1,9 +1,10 @@
-"""A server that floods: the exchange in a box opens the session, then prepared frames follow as they are taken.
+"""A server that floods: the exchange in a box opens the session, prepared frames follow.
 
     python -m benchmarks.loopback --symbols 1 --rounds 100 [--tls]
 
-serves one client after the other: prints its port and authority as a line of JSON, and plays the whole tape
-`--rounds` times to each. With TLS every frame is a record of its own, as the exchange sends them when it is not busy.
+serves one client after the other: prints its port and authority as a line of JSON, and plays the whole tape `--rounds`
+times to each, as fast as it is taken. With TLS every frame is a record of its own, as the exchange sends them when it
+is not busy.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def listen(folder: Path | None) -> tuple[socket.socket, ssl.SSLContext | None, s
 def _serve(tape: Tape, rounds: int, folder: Path | None) -> None:
     listener, context, ca_file = listen(folder)
     frames = frames_of(tape)
-    port = listener.getsockname()[1]
-    print(json.dumps({"port": port, "ca_file": ca_file, "messages": len(frames) * rounds}), flush=True)
+    facts = {"port": listener.getsockname()[1], "ca_file": ca_file, "messages": len(frames) * rounds}
+    print(json.dumps(facts), flush=True)
     whole = b"".join(frames)
     while True:
         connection, _ = listener.accept()

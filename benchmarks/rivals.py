@@ -267,7 +267,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant (5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    frames = corpus.books(options.symbols, options.depth, max(corpus.MESSAGES, 10 * options.symbols))
+    frames = corpus.books(options.symbols, options.depth)
     contestants, missing = field(frames)
     timings = race(contestants, rounds=options.rounds)
     if options.json:

@@ -27,6 +27,7 @@ from .config import (
     check_symbols,
 )
 from .core.book import BookSnapshot, OrderBook
+from .core.capture import CaptureWriter
 from .core.handler import Handler
 from .core.latency import Histogram
 from .core.market import Candle, LiveTicker, TickerSnapshot, Trade
@@ -81,7 +82,7 @@ def connect(
     ca_file: str | Path | None = None,
     ready_s: float = 15.0,
     events_max: int = 10_000,
-    record: str | Path | None = None,
+    record: str | Path | CaptureWriter | None = None,
     handler: Handler | None = None,
     **advanced: Any,
 ) -> Feed:
@@ -98,7 +99,7 @@ def connect(
         ca_file: the only authorities to trust, for an exchange in a box with TLS.
         ready_s: how long opening may take until every symbol delivers or was refused.
         events_max: one-by-one events that may wait for a slow iterator before the oldest are dropped and counted.
-        record: a file, made anew, that gets every message as it came.
+        record: a file, made anew, that gets every message as it came; or a CaptureWriter, closed with the feed.
         handler: a Handler subclass, told of hot events in C before any Python callback.
         advanced: fields of `session.SessionSettings`: clock, rng, line, subscription, budget, ssl_context ...
 
@@ -167,7 +168,7 @@ class Feed:
         endpoints: Endpoints,
         ready_s: float,
         events_max: int,
-        record: str | Path | None,
+        record: str | Path | CaptureWriter | None,
         handler: Handler | None,
         settings: SessionSettings,
     ) -> None:

@@ -115,7 +115,7 @@ class Session(Callbacks):
 
     # What the owner calls ------------------------------------------------------------------------------------
 
-    def start(self, record: str | Path | None = None) -> asyncio.Future[None]:
+    def start(self, record: str | Path | CaptureWriter | None = None) -> asyncio.Future[None]:
         """Begin to connect and subscribe. Returns `ready`.
 
         Raises:
@@ -125,7 +125,7 @@ class Session(Callbacks):
         if self.connection is not None:
             raise ClosedError("a session is started once; make a new one")
         if record is not None:
-            self.capture = CaptureWriter(record, self.clock)
+            self.capture = record if isinstance(record, CaptureWriter) else CaptureWriter(record, self.clock)
         self.connection = Connection(
             self._endpoints,
             self,
@@ -254,8 +254,10 @@ class Session(Callbacks):
         if event.channel != "book" or book is None:
             return
         if event.kind is EventKind.UNVERIFIED:
+            self._note("unverified", symbol=book.symbol)
             book.give_up_verifying()
         elif book.is_valid:  # by a snapshot that came while it was being left
+            self._note("awaiting", symbol=book.symbol)
             book.await_snapshot()
 
     def _settle_ready(self, ready: asyncio.Future[None]) -> None:
@@ -274,6 +276,7 @@ class Session(Callbacks):
                 self._crossed_since.pop(symbol, None)
             elif now_ns - self._crossed_since.setdefault(symbol, now_ns) >= CROSSED_S * SECOND_NS:
                 del self._crossed_since[symbol]
+                self._note("invalidated", symbol=book.symbol)
                 book.invalidate()
                 self.subscriptions.resync("book", symbol, "crossed", now_ns)
                 self.pump()
@@ -333,6 +336,7 @@ class Session(Callbacks):
     def on_book_lost(self, book: OrderBook, reason: str) -> None:
         """A book can no longer be trusted: ask for it anew, or learn that asking is of no use."""
         now_ns = self.clock.monotonic_ns
+        self._note("book_lost", symbol=book.symbol, reason=reason)
         if reason in ("checksum", "snapshot"):
             self.subscriptions.on_checksum_mismatch(book.symbol, now_ns, in_snapshot=reason == "snapshot")
         else:
@@ -362,6 +366,7 @@ class Session(Callbacks):
 
     def on_gap(self, gap: Gap) -> None:
         """Trades were missed."""
+        self._note("gap", symbol=gap.symbol, first=gap.first, last=gap.last)
         self._notice(gap)
 
     def on_status(self, status: SystemStatus) -> None:

@@ -24,7 +24,7 @@ from kraken_fast.errors import (
     UnavailableError,
 )
 
-SOURCE = Path(__file__).parent / "data" / "rest-errors-source.json"
+SOURCE = Path(__file__).parent / "data" / "errors.json"
 ROWS: dict[str, dict[str, Any]] = json.loads(SOURCE.read_text())["errors"]
 
 READ = CallFacts("Balance")

@@ -5,6 +5,8 @@
 | `demo`                                        | `demo.py`   |
 | `watch`                                       | `watch.py`  |
 | `sim`                                         | `sim.py`    |
+| `record`                                      | `record.py` |
+| `replay`                                      | `replay.py` |
 | `check`                                       | `check.py`  |
 | `ticker`, `ohlc`, `balance`, `orders`, `rest` | `rest.py`   |
 | `trades`                                      | `trades.py` |

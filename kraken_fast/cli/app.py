@@ -11,6 +11,8 @@ import typer
 from .check import check
 from .demo import demo
 from .doctor import doctor
+from .record import record
+from .replay import replay
 from .rest import balance, ohlc, orders, rest, ticker
 from .sim import sim
 from .trades import trades
@@ -31,7 +33,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (demo, watch, sim, check, ticker, ohlc, trades, balance, orders, rest, doctor):
+for _verb in (
+    demo, watch, sim, record, replay, check, ticker, ohlc, trades, balance, orders, rest, doctor,
+):
     app.command(epilog=STATUSES)(_verb)
 
 

@@ -7,13 +7,30 @@ from typing_extensions import disjoint_base
 from .clock import Clock
 from .tee import Tee
 
+ENDINGS: tuple[str, str]
+ROTATE_BYTES_MIN: int
+ZSTD_LEVEL: int
+
+def part_path(path: str | os.PathLike[str], part: int) -> str: ...
+
 @disjoint_base
 class CaptureWriter(Tee):
     path: str
     frames: int
     dropped: int
     error: OSError | None
-    def __init__(self, path: str | os.PathLike[str], clock: Clock, *, name: str = "A") -> None: ...
+    parts: int
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        clock: Clock,
+        *,
+        name: str = "A",
+        rotate_bytes: int = 0,
+        compress: bool = False,
+    ) -> None: ...
+    def append(self, frame: bytes, recv_ns: int) -> None: ...
+    def append_all(self, frames: list[bytes], recv_ns: int) -> None: ...
     def note(self, event: str, recv_ns: int, **facts: object) -> None: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...

@@ -8,9 +8,12 @@ judge.
 |-----------------------------------------------|-----------------|
 | know what one market does, event by event     | `market.py`     |
 | see how a book update gets its rows           | `feedbook.py`   |
-| see the exact words of a refusal              | `requests.py`   |
+| see the exact words of a refusal              | `requests.py`, `drafts.py`, `admission.py` |
 | see why a private call was let in or refused  | `gate.py`       |
-| know what an account owns and did             | `account.py`    |
+| know what an account owns and did             | `account.py`, `records.py` |
+| follow an order from acceptance to its end    | `desk.py`       |
+| see how a fill becomes money                  | `clearing.py`   |
+| see what a REST endpoint answers              | `public.py`, `private.py`, `queries.py`, `entry.py` |
 | break something on purpose                    | `faults.py`     |
 | run it in virtual time                        | `core.py`       |
 """

@@ -32,7 +32,8 @@ from .market import BookTruth, Market
 from .message import Message, status_text
 from .player import ReelFeed, TapePlayer
 from .private import PrivateApi
-from .rest import Response, RestApi
+from .rest import RestApi
+from .rest_faults import Response
 from .session import WsSession
 from .tape import Tape
 from .texts import NS_PER_MS, NS_PER_S
@@ -263,6 +264,11 @@ class ExchangeCore:
     def order_name(self, symbol: str, engine_id: int) -> str:
         """Give the id under which the world sees a resting order: an account's own, or one of the crowd's."""
         return self.desk.order_id(symbol, engine_id) or derived("O", self.seed, symbol, engine_id)
+
+    def http_delay_ns(self, path: str) -> int:
+        """Tell how long a request is still under way; whoever carries it waits so long before `http`."""
+        fault = self.faults.fire("arrive_late", endpoint=path.rpartition("/")[2])
+        return int(fault["ms"] * NS_PER_MS) if fault else 0
 
     def http(
         self,

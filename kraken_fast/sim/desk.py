@@ -12,7 +12,7 @@ close. Those wait until the operation that caused them is over (`_operation`), t
 Invariants: every order that rests in an engine on behalf of an account is in `_resting`, with what is left of
 it; every live order binds what it can still spend; `_check` says so.
 
-What it does not do: margin, icebergs, trailing stops.
+What it does not do: margin, trailing stops.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from .account import Account
+from .admission import check_ceilings, check_client_id, check_post_only, check_state, sized
 from .candles import Trade
 from .clearing import Clearing, spends
-from .drafts import SCHEDULE_AHEAD_NS, Draft, draft
+from .drafts import Draft, draft
 from .engine import Fill
 from .limits import DecayingCounter, penalty
 from .market import Market
 from .params import Params, invalid
+from .reach import Reach, reach
 from .records import Amend, ExecType, Order, OrderEvent
 from .refusals import RestError
 
@@ -51,20 +53,6 @@ SELF_TRADE = "Self trade prevention"
 EXPIRED = "Order expired"
 TIMEOUT = "Cancel all orders after timeout"
 NEW_PRECISION = "Precision of the pair changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What an order would meet: how much it can take at what cost, and which orders of its own account.
-
-    Attributes:
-        blocked: an order of its own stops it before it has all that it wants.
-    """
-
-    qty: Decimal
-    cost: Decimal
-    own: tuple[str, ...]
-    blocked: bool
 
 
 class Desk:
@@ -150,20 +138,7 @@ class Desk:
         """
         if deadline_ns is not None and deadline_ns <= now_ns:
             raise RestError("EService:Deadline elapsed")
-        status = self._core.listing.pairs[asked.symbol].status
-        if status in ("delisted", "work_in_progress"):
-            raise RestError("EQuery:Unknown asset pair")
-        states = {self._core.system_status, status}
-        if "maintenance" in states:
-            raise RestError("EService:Unavailable")
-        if "cancel_only" in states:
-            raise RestError("EService:Market in cancel_only mode")
-        if "post_only" in states and not asked.flag("post"):
-            raise RestError("EService:Market in post_only mode")
-        if "limit_only" in states and asked.order_type != "limit":
-            raise RestError("EService:Market in limit_only mode")
-        if "reduce_only" in states:
-            raise RestError("EOrder:Reduce only:Non-PC")
+        check_state(asked, self._core.system_status, self._core.listing.pairs[asked.symbol])
 
     def place(self, account: Account, asked: Draft, now_ns: int) -> Order:
         """Accept an order and let it act; the fixed points are charged before.
@@ -175,7 +150,7 @@ class Desk:
             RestError: the engine refuses it, and there is no order.
         """
         market = self._core.market(asked.order.symbol)
-        order = self._sized(asked.order, market)
+        order = sized(asked.order, market)
         self._may_place(account, order, market, now_ns)
         with self._operation(now_ns):
             return self._accept(account, order, now_ns)
@@ -206,19 +181,14 @@ class Desk:
         """
         if order.close is not None:
             raise RestError("EOrder:Invalid order")
-        if (changed.qty, changed.price, changed.price2, changed.oflags) == (
-            order.qty,
-            order.price,
-            order.price2,
-            order.oflags,
-        ):
+        if replace(changed, changed_ns=0) == replace(order, changed_ns=0):
             raise invalid()
         market = self._core.market(order.symbol)
         changed = replace(changed, changed_ns=now_ns, amended=True)
         changed = replace(changed, hold=self.clearing.hold(account, changed))
         if changed.hold > account.free(order.hold_asset) + order.hold:
             raise RestError("EOrder:Insufficient funds")
-        self._refuse_post_only(changed, market)
+        check_post_only(changed, market)
         self.penalize(account, order, penalty("amend", now_ns - order.changed_ns), now_ns)
         amends = account.amends.setdefault(order.order_id, [])
         if not amends:
@@ -239,7 +209,7 @@ class Desk:
             RestError: the engine refuses the new order.
         """
         market = self._core.market(order.symbol)
-        new = self._sized(asked.order, market)
+        new = sized(asked.order, market)
         self._may_place(account, new, market, now_ns, instead=order)
         self.penalize(account, order, penalty("edit", now_ns - order.changed_ns), now_ns)
         with self._operation(now_ns):
@@ -293,52 +263,24 @@ class Desk:
                 if order.status == "open" and _fires(order, last):
                     self._trigger(account, order, now_ns)
 
-    @staticmethod
-    def _sized(order: Order, market: Market) -> Order:
-        """Turn an amount of the quote asset into a quantity."""
-        if not order.flag("viqc"):
-            return order
-        qty, budget = ZERO, order.qty
-        for level in market.engine.asks:
-            qty += min(level.qty, budget / level.price)
-            budget -= min(level.qty * level.price, budget)
-            if not budget:
-                break
-        unit = market.pair.qty_increment
-        qty = qty // unit * unit
-        if qty < market.pair.qty_min:
-            raise RestError("EOrder:Order minimum not met")
-        return replace(order, qty=qty.quantize(unit))
-
     def _may_place(
         self, account: Account, order: Order, market: Market, now_ns: int, instead: Order | None = None
     ) -> None:
         live = [other for other in account.live_orders() if other is not instead]
-        if order.cl_ord_id is not None and order.cl_ord_id in [other.cl_ord_id for other in live]:
-            raise invalid("cl_ord_id")  # Kraken's words for an id in use are not established
-        if self.limit_orders and order.order_type != "market":
-            if sum(other.symbol == order.symbol for other in live) >= account.tier.open_orders_max:
-                raise RestError("EOrder:Orders limit exceeded")
-            scheduled = [other for other in live if other.start_ns - now_ns >= SCHEDULE_AHEAD_NS]
-            if order.start_ns - now_ns >= SCHEDULE_AHEAD_NS and len(scheduled) >= account.tier.scheduled_max:
-                raise RestError("EOrder:Scheduled orders limit exceeded")
+        check_client_id(order, live)
+        if self.limit_orders:
+            check_ceilings(order, live, account.tier, now_ns)
         asset = spends(order, market.pair)
         free = account.free(asset) + (
             instead.hold if instead is not None and instead.hold_asset == asset else ZERO
         )
         needed = self.clearing.hold(account, order)
         if order.order_type == "market":
-            reach = self._reach(account, order, market)
-            needed = self.clearing.needed(account, order, market.pair, reach.cost)
+            cost = self._reach(account, order, market).cost
+            needed = self.clearing.needed(account, order, market.pair, cost)
         if needed > free:
             raise RestError("EOrder:Insufficient funds")
-        self._refuse_post_only(order, market)
-
-    @staticmethod
-    def _refuse_post_only(order: Order, market: Market) -> None:
-        resting = market.engine.opposite(order.side)
-        if order.flag("post") and len(resting) and resting.reaches(resting.at(0).price, order.limit_price):
-            raise RestError("EOrder:Post only order")
+        check_post_only(order, market)
 
     def _accept(self, account: Account, order: Order, now_ns: int) -> Order:
         pair = self._core.listing.pairs[order.symbol]
@@ -379,57 +321,44 @@ class Desk:
     def _enter(self, account: Account, order: Order, now_ns: int) -> Order:
         """Let an order meet the book."""
         market = self._core.market(order.symbol)
-        reach = self._reach(account, order, market)
-        reason = self._obstacle(account, order, market, reach)
+        meets = self._reach(account, order, market)
+        reason = self._obstacle(account, order, market, meets)
         if reason:
             return self._end(account, order, now_ns, reason)
-        if reach.own and order.stp != "cancel-newest":
-            for other in reach.own:
+        if meets.own and order.stp != "cancel-newest":
+            for other in meets.own:
                 self._end(account, account.orders[other], now_ns, SELF_TRADE)
-        rests = order.limit_price is not None and order.time_in_force in ("gtc", "gtd") and not reach.blocked
-        qty = order.left if rests else reach.qty
+        rests = order.limit_price is not None and order.time_in_force in ("gtc", "gtd") and not meets.blocked
+        qty = order.left if rests else meets.qty
         if qty:
             order = self._submit(account, order, qty, market, now_ns)
         if order.live and not rests:
             why = NO_LIQUIDITY if order.limit_price is None else NOT_FILLED
-            order = self._end(account, order, now_ns, SELF_TRADE if reach.blocked else why)
+            order = self._end(account, order, now_ns, SELF_TRADE if meets.blocked else why)
         return order
 
-    def _obstacle(self, account: Account, order: Order, market: Market, reach: Reach) -> str:
+    def _obstacle(self, account: Account, order: Order, market: Market, meets: Reach) -> str:
         """Give the reason why an accepted order must not act after all, or nothing."""
         if order.limit_price is None:
-            needed = self.clearing.needed(account, order, market.pair, reach.cost)
+            needed = self.clearing.needed(account, order, market.pair, meets.cost)
             if needed > account.free(order.hold_asset) + order.hold:
                 return NO_FUNDS
-        elif order.flag("post") and (reach.qty or reach.own):
+        elif order.flag("post") and (meets.qty or meets.own):
             return POST_ONLY
-        return NOT_FILLED if order.time_in_force == "fok" and reach.qty < order.left else ""
+        return NOT_FILLED if order.time_in_force == "fok" and meets.qty < order.left else ""
 
     def _reach(self, account: Account, order: Order, market: Market) -> Reach:
-        qty, cost = ZERO, ZERO
-        own: list[str] = []
-        resting = market.engine.opposite(order.side)
-        for level in resting:
-            if not resting.reaches(level.price, order.limit_price):
-                break
-            for other in level.orders.values():
-                if qty == order.left:
-                    return Reach(qty, cost, tuple(own), blocked=False)
-                owner, order_id = self._resting.get((order.symbol, other.order_id), (None, ""))
-                if owner is not account:
-                    taken = min(order.left - qty, other.qty)
-                    qty, cost = qty + taken, cost + taken * level.price
-                    continue
-                own.append(order_id)
-                if order.stp != "cancel-oldest":
-                    return Reach(qty, cost, tuple(own), blocked=True)
-        return Reach(qty, cost, tuple(own), blocked=False)
+        def own_order(engine_id: int) -> str | None:
+            owner, order_id = self._resting.get((order.symbol, engine_id), (None, ""))
+            return order_id if owner is account else None
+
+        return reach(order, market.engine, own_order)
 
     def _submit(self, account: Account, order: Order, qty: Decimal, market: Market, now_ns: int) -> Order:
         """Send an order to its market and book what it takes."""
         kind = "market" if order.limit_price is None else "limit"
         engine_id, trades = market.submit(
-            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind
+            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind, display=order.display
         )
         for trade in trades:
             order = self._book(account, order, trade, maker=False)
@@ -452,8 +381,8 @@ class Desk:
         if engine_id is None:  # it waits for its start or its trigger
             self._stirred[order.symbol] = None
         elif changed.limit_price == order.limit_price:
-            if changed.left != order.left:
-                market.amend(engine_id, changed.left, now_ns)
+            if (changed.left, changed.display) != (order.left, order.display):
+                market.amend(engine_id, changed.left, now_ns, changed.display)
         else:
             market.cancel(engine_id, now_ns)
             self._forget(order)
@@ -513,7 +442,7 @@ class Desk:
             resting = self._core.market(symbol).engine.orders[engine_id]
             assert order.live, order
             assert resting.owned, order
-            assert (resting.side, resting.price, resting.qty) == (
+            assert (resting.side, resting.price, resting.qty + resting.hidden) == (
                 order.side,
                 order.limit_price,
                 order.left,
@@ -550,4 +479,5 @@ def _amend(amend_id: str, order: Order, time_ns: int, reason: str | None) -> Ame
         order.price if order.has_trigger else None,
         order.flag("post"),
         reason,
+        order.display,
     )

@@ -18,8 +18,9 @@ from .refusals import RestError
 from .texts import NS_PER_S, NS_PER_US, padded
 
 TRIGGERED = ("stop-loss", "take-profit", "stop-loss-limit", "take-profit-limit")
-ORDER_TYPES = ("market", "limit", *TRIGGERED)
-UNSERVED = ("iceberg", "trailing-stop", "trailing-stop-limit", "settle-position")
+LIMITS = ("limit", "iceberg")
+ORDER_TYPES = ("market", *LIMITS, *TRIGGERED)
+UNSERVED = ("trailing-stop", "trailing-stop-limit", "settle-position")
 """Kraken knows these types, this box does not: it says that the feature is disabled, not that it never was."""
 
 DEADLINE_MAX_NS = 60 * NS_PER_S
@@ -29,6 +30,11 @@ EXPIRE_MAX_NS = 31 * 86_400 * NS_PER_S
 
 SCHEDULE_AHEAD_NS = 5 * NS_PER_S
 """An order that starts sooner than this is not counted as scheduled."""
+
+DISPLAY_PARTS_MAX = 15
+
+WORTH_MAX = Decimal(10) ** 14
+"""More than this no order is about: so every sum and product here stays within 28 exact digits."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}")
 _FREE_ID = re.compile(r"[\x21-\x7e]{1,18}")
@@ -68,7 +74,7 @@ def draft(params: Params, pair: Pair, last: Decimal, now_ns: int) -> Draft:
     oflags = _oflags(params, side, order_type)
     qty = params.decimal("volume")
     places = pair.cost_precision if "viqc" in oflags else pair.qty_precision
-    if qty is None or qty <= 0 or qty != round(qty, places):
+    if qty is None or not 0 < qty < WORTH_MAX or qty != round(qty, places):
         raise invalid("volume")
     _no_margin(params)
     tif, expire_ns = _time_in_force(params, order_type, now_ns)
@@ -85,7 +91,8 @@ def draft(params: Params, pair: Pair, last: Decimal, now_ns: int) -> Draft:
         changed_ns=now_ns,
         price=price,
         price2=price2,
-        limit_price=price if order_type == "limit" else None,
+        limit_price=price if order_type in LIMITS else None,
+        display=display_qty(params, "displayvol", pair) if order_type == "iceberg" else ZERO,
         cl_ord_id=_cl_ord_id(params),
         userref=_userref(params),
         oflags=",".join(oflags),
@@ -95,6 +102,9 @@ def draft(params: Params, pair: Pair, last: Decimal, now_ns: int) -> Draft:
         expire_ns=expire_ns,
         close=_close(params),
     )
+    check_display(order)
+    if order.qty * max(order.price, order.price2, Decimal(1)) >= WORTH_MAX:
+        raise invalid("volume")
     if order.cl_ord_id is not None and (order.userref or order.close):
         raise invalid("cl_ord_id")  # documented as exclusive; the words are ours
     check_size(order, pair, last)
@@ -115,6 +125,28 @@ def check_size(order: Order, pair: Pair, last: Decimal) -> None:
         raise RestError("EOrder:Cost minimum not met")
 
 
+def check_display(order: Order) -> None:
+    """Refuse an iceberg that shows less than a fifteenth of what is left, or more than it was for.
+
+    Raises:
+        RestError: it does.
+    """
+    if order.order_type == "iceberg" and not order.left / DISPLAY_PARTS_MAX <= order.display <= order.qty:
+        raise invalid("display-volume")
+
+
+def display_qty(params: Params, name: str, pair: Pair) -> Decimal:
+    """Read how much of an iceberg is to show.
+
+    Raises:
+        RestError: it is no quantity of the pair.
+    """
+    display = params.decimal(name)
+    if display is None or not 0 < display < WORTH_MAX or display != round(display, pair.qty_precision):
+        raise invalid("display-volume")
+    return display.quantize(pair.qty_increment)
+
+
 def exact_price(text: str, pair: Pair, name: str) -> Decimal:
     """Read an absolute price.
 
@@ -122,7 +154,7 @@ def exact_price(text: str, pair: Pair, name: str) -> Decimal:
         RestError: it is no positive number, or has more decimals than the pair.
     """
     price = plain_decimal(text, name)
-    if price <= 0:
+    if not 0 < price < WORTH_MAX:
         raise invalid(name)
     if price != round(price, pair.price_precision):
         words = f"price can only be specified up to {pair.price_precision} decimals."
@@ -150,14 +182,16 @@ def priced(text: str, pair: Pair, reference: Decimal, name: str, *, rises: bool)
     if not sign and not percent:
         return exact_price(text, pair, name)
     distance = plain_decimal(digits, name)
+    if distance >= WORTH_MAX:
+        raise invalid(name)
     if percent:
         distance = reference * distance / 100
     if sign == "-" or (sign == "#" and not rises):
         distance = -distance
-    price = (reference + distance).quantize(pair.price_increment, rounding=ROUND_HALF_UP)
-    if price <= 0:
+    price = reference + distance
+    if not 0 < price < WORTH_MAX:
         raise invalid(name)
-    return price
+    return exact_price(format(price.quantize(pair.price_increment, rounding=ROUND_HALF_UP), "f"), pair, name)
 
 
 def prose(order: Order, pair: Pair) -> str:
@@ -200,7 +234,7 @@ def _oflags(params: Params, side: str, order_type: str) -> list[str]:
     flags = params.names("oflags")
     if not _OFLAGS.issuperset(flags) or {"fcib", "fciq"}.issubset(flags):
         raise invalid("oflags")
-    if "post" in flags and order_type != "limit":
+    if "post" in flags and order_type not in LIMITS:
         raise invalid("oflags")
     if "viqc" in flags and (side, order_type) != ("buy", "market"):
         raise invalid("viqc")

@@ -33,11 +33,13 @@ ZERO = Decimal(0)
 
 @dataclass(slots=True)
 class Order:
-    """One resting order; `qty` is what is left of it.
+    """One resting order; `qty` is what is left of it and shows.
 
     Attributes:
         owned: an account's order, which the crowd leaves alone.
         time_ns: since when it has stood where it stands.
+        display: of an iceberg, how much of it shows at a time; 0 for other orders.
+        hidden: what is left besides `qty`; it comes forth, at the end of the queue, when that is gone.
     """
 
     order_id: int
@@ -46,6 +48,13 @@ class Order:
     qty: Decimal
     owned: bool = False
     time_ns: int = 0
+    display: Decimal = ZERO
+    hidden: Decimal = ZERO
+
+    def show(self) -> None:
+        """Show the next part of an iceberg."""
+        self.qty = min(self.display, self.hidden)
+        self.hidden -= self.qty
 
 
 class Fill(NamedTuple):
@@ -188,7 +197,13 @@ class MatchingEngine:
         return self.asks if side == "buy" else self.bids
 
     def submit(
-        self, side: Side, qty: Decimal, price: Decimal | None = None, *, owned: bool = False
+        self,
+        side: Side,
+        qty: Decimal,
+        price: Decimal | None = None,
+        *,
+        owned: bool = False,
+        display: Decimal = ZERO,
     ) -> tuple[int, list[Fill]]:
         """Match an order, then let the rest of it rest.
 
@@ -197,6 +212,7 @@ class MatchingEngine:
             qty: how much, a multiple of the pair's increment.
             price: the limit, or None for a market order, whose rest is dropped when the other side is empty.
             owned: an account's order.
+            display: how much of the resting part shows at a time; 0 for all of it.
 
         Returns:
             The order's id and its fills, best price first, oldest first.
@@ -213,7 +229,11 @@ class MatchingEngine:
         while left and len(resting) and resting.reaches(resting.at(0).price, limit):
             left = self._take(resting, left, fills)
         if left and limit is not None:
-            self._rest(Order(order_id, side, limit, left, owned, self.time_ns))
+            order = Order(order_id, side, limit, left, owned, self.time_ns, display)
+            if display:
+                order.hidden = left
+                order.show()
+            self._rest(order)
         return order_id, fills
 
     def cancel(self, order_id: int) -> Order:
@@ -240,12 +260,13 @@ class MatchingEngine:
         order = self.orders[order_id]
         side = self.side(order.side)
         level = side.levels[order.price]
-        if qty > order.qty:
+        if qty > order.qty + order.hidden:
             del level.orders[order_id]
             level.orders[order_id] = order
             order.time_ns = self.time_ns
-        level.add(qty - order.qty)
-        order.qty = qty
+        shown = min(qty, order.qty) if order.display else qty
+        level.add(shown - order.qty)
+        order.qty, order.hidden = shown, qty - shown
         self._tell(side, "changed", level)
 
     def move(self, order_id: int, price: Decimal, qty: Decimal) -> list[Fill]:
@@ -284,16 +305,22 @@ class MatchingEngine:
     def _take(self, resting: BookSide, left: Decimal, fills: list[Fill]) -> Decimal:
         level = resting.at(0)
         taken = ZERO
-        for maker in list(level.orders.values()):
+        while left and level.orders:
+            maker = next(iter(level.orders.values()))
             qty = min(left, maker.qty)
             fills.append(Fill(maker.order_id, level.price, qty))
             taken += qty
             left -= qty
             maker.qty -= qty
-            if not maker.qty:
-                del level.orders[maker.order_id], self.orders[maker.order_id]
-            if not left:
+            if maker.qty:
                 break
+            del level.orders[maker.order_id]
+            if maker.hidden:
+                maker.show()
+                taken -= maker.qty
+                level.orders[maker.order_id] = maker
+            else:
+                del self.orders[maker.order_id]
         self._reduce(resting, level, taken)
         return left
 

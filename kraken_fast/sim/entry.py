@@ -8,7 +8,19 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from .desk import BY_USER, Desk
-from .drafts import Draft, check_size, close_prose, draft, priced, prose, read_deadline
+from .drafts import (
+    LIMITS,
+    WORTH_MAX,
+    Draft,
+    check_display,
+    check_size,
+    close_prose,
+    display_qty,
+    draft,
+    priced,
+    prose,
+    read_deadline,
+)
 from .gate import Call
 from .instruments import Pair
 from .params import Params, as_text, invalid
@@ -92,11 +104,12 @@ class Trading:
         order = self._one(call)
         pair = self._core.listing.pairs[order.symbol]
         self._desk.charge(call.account, order.symbol, 1, call.now_ns)
-        changed = self._changed(order, params, pair)
+        changed = _changed(order, params, pair, self._last(pair))
         deadline_ns = read_deadline(params, call.now_ns)
         if changed.qty > order.filled:
             self._desk.admit(changed, call.now_ns, deadline_ns)
             check_size(changed, pair, self._last(pair))
+            check_display(changed)
         return {"amend_id": self._desk.amend(call.account, order, changed, call.now_ns).amend_id}
 
     def _edit(self, call: Call) -> Any:
@@ -113,6 +126,7 @@ class Trading:
             "ordertype": order.order_type,
             "volume": params.text("volume") or format(order.qty, "f"),
             "price": params.text("price") or format(order.price, "f"),
+            "displayvol": params.text("displayvol") or format(min(order.display, order.left), "f"),
             "oflags": params.names("oflags") + [flag for flag in ("fcib", "fciq") if order.flag(flag)],
             "deadline": params.text("deadline"),
         }
@@ -135,13 +149,18 @@ class Trading:
     def _cancel(self, call: Call) -> Any:
         params = call.params
         orders = self._named(call, params.text("txid"), params.text("cl_ord_id"))
+        faults = self._core.faults
         if not orders:
-            raise RestError("EOrder:Unknown order")
+            fault = faults.fire("cancel_gone", endpoint=call.name)
+            if fault is None or fault["error"]:
+                raise RestError("EOrder:Unknown order" if fault is None else fault["error"])
+            return {"count": 0}
         for order in orders:
             self._desk.charge(call.account, order.symbol, 0, call.now_ns)
         for order in orders:
             self._desk.cancel_for(call.account, order, call.now_ns)
-        return {"count": len(orders)}
+        queued = {"pending": True} if faults.fire("cancel_pending", endpoint=call.name) else {}
+        return {"count": len(orders), **queued}
 
     def _cancel_batch(self, call: Call) -> Any:
         ids, client_ids = call.params.listed("orders"), call.params.listed("cl_ord_ids")
@@ -214,30 +233,46 @@ class Trading:
             or (cl_ord_id and order.cl_ord_id == cl_ord_id)
         ]
 
-    def _changed(self, order: Order, params: Params, pair: Pair) -> Order:
-        """Read what an amendment changes."""
-        qty = params.decimal("order_qty")
-        if qty is not None:
-            if qty < 0 or qty != round(qty, pair.qty_precision):
-                raise invalid("order_qty")
-            order = replace(order, qty=qty.quantize(pair.qty_increment))
-        buys, last = order.side == "buy", self._last(pair)
-        text = params.text("trigger_price")
-        if text:
-            if not order.waiting:
-                raise invalid("trigger_price")
-            rises = buys == order.order_type.startswith("stop-loss")
-            order = replace(order, price=priced(text, pair, last, "trigger_price", rises=rises))
-        text = params.text("limit_price")
-        if text:
-            price = priced(text, pair, last, "limit_price", rises=buys)
-            if order.order_type == "limit":
-                order = replace(order, price=price, limit_price=price)
-            elif order.order_type.endswith("-limit"):
-                order = replace(order, price2=price, limit_price=price if order.triggered_ns else None)
-            else:
-                raise invalid("limit_price")
-        if "post_only" in params:
-            flags = [flag for flag in order.oflags.split(",") if flag != "post"]
-            order = replace(order, oflags=",".join(flags + ["post"] * params.boolean("post_only")))
+
+def _changed(order: Order, params: Params, pair: Pair, last: Decimal) -> Order:
+    """Give an order as the parameters of an amendment want it."""
+    order = _with_sizes(order, params, pair)
+    order = _with_prices(order, params, pair, last)
+    if order.qty * max(order.price, order.price2, Decimal(1)) >= WORTH_MAX:
+        raise invalid("order_qty")
+    if "post_only" not in params:
         return order
+    flags = [flag for flag in order.oflags.split(",") if flag != "post"]
+    return replace(order, oflags=",".join(flags + ["post"] * params.boolean("post_only")))
+
+
+def _with_sizes(order: Order, params: Params, pair: Pair) -> Order:
+    qty = params.decimal("order_qty")
+    if qty is not None:
+        if not 0 <= qty < WORTH_MAX or qty != round(qty, pair.qty_precision):
+            raise invalid("order_qty")
+        order = replace(order, qty=qty.quantize(pair.qty_increment))
+    if "display_qty" in params:
+        if order.order_type != "iceberg":
+            raise invalid("display-volume")
+        order = replace(order, display=display_qty(params, "display_qty", pair))
+    return order
+
+
+def _with_prices(order: Order, params: Params, pair: Pair, last: Decimal) -> Order:
+    buys = order.side == "buy"
+    text = params.text("trigger_price")
+    if text:
+        if not order.waiting:
+            raise invalid("trigger_price")
+        rises = buys == order.order_type.startswith("stop-loss")
+        order = replace(order, price=priced(text, pair, last, "trigger_price", rises=rises))
+    text = params.text("limit_price")
+    if not text:
+        return order
+    price = priced(text, pair, last, "limit_price", rises=buys)
+    if order.order_type in LIMITS:
+        return replace(order, price=price, limit_price=price)
+    if order.order_type.endswith("-limit"):
+        return replace(order, price2=price, limit_price=price if order.triggered_ns else None)
+    raise invalid("limit_price")

@@ -124,6 +124,34 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "counter": Kind("the call counter is that of this tier, even if switched off", {"tier": "starter"}),
         "lockout": Kind("the address is locked out for so long", {"seconds": 900}, count=1),
         "lag": Kind("a query of the account shows it as it was so long ago", {"seconds": 60}),
+        # REST calls that are not carried out.
+        "idle_close": Kind("the kept connection is closed as the request arrives"),
+        "status": Kind("HTTP status and a page of HTML", {"code": 502, "body": "", "headers": {}}),
+        "redirect": Kind("another place is named", {"location": "https://example.invalid/", "code": 302}),
+        "retry_after": Kind("refused with a Retry-After header", {"seconds": 5, "code": 429}),
+        "errors": Kind(
+            "refused with these errors; the result is absent, null or empty",
+            {"errors": ("EService:Unavailable",), "result": "absent"},
+        ),
+        # REST calls whose request takes its time: later ones overtake it.
+        "arrive_late": Kind("the request arrives later", {"ms": 1000}),
+        # REST calls that are carried out, though the answer does not say so.
+        "act_then_fail": Kind(
+            "HTTP status and a page of HTML; with code 0 no answer at all", {"code": 520, "body": ""}
+        ),
+        "body": Kind(
+            "the body is html, empty, truncated, cut, wrong_type, huge or a gzip_bomb",
+            {"form": "html", "size_bytes": 80 << 20},
+        ),
+        "slow_drip": Kind("the body comes byte by byte", {"interval_ms": 1000}),
+        "late": Kind("the answer comes later", {"ms": 20_000}),
+        "deliver_twice": Kind("the request arrives twice, and the second answer is the one that comes"),
+        "warnings": Kind("the answer is good and carries warnings", {"warnings": ("WGeneral:Example warning",)}),
+        "cancel_pending": Kind("CancelOrder answers that the cancel is queued"),
+        "cancel_gone": Kind(
+            "CancelOrder of what is gone is answered with this error; without one with a count of 0",
+            {"error": ""},
+        ),
         # The exchange.
         "system_status": Kind("the state of the engine changes", {"status": "maintenance"}, count=1),
         "pair_status": Kind("the state of a pair changes", {"status": "delisted"}, count=1),

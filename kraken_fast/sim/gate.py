@@ -118,7 +118,8 @@ class Gate:
         params = parse_body(body, headers.get("content-type", ""))
         nonce = params.text("nonce") or ""
         signed = sign(key.secret, path, nonce, body)
-        if not hmac.compare_digest(signed.encode(), headers.get("api-sign", "").encode()):
+        given = headers.get("api-sign", "").encode(errors="replace")
+        if not hmac.compare_digest(signed.encode(), given):
             raise RestError("EAPI:Invalid signature")
         self._nonce(name, key, nonce)
         key.used_ns = now_ns

@@ -193,6 +193,7 @@ class Market:
         *,
         owned: bool = False,
         ord_type: str | None = None,
+        display: Decimal = Decimal(0),
     ) -> tuple[int, list[Trade]]:
         """Enter an order, as one event; without a price it is a market order.
 
@@ -203,12 +204,13 @@ class Market:
             now_ns: when; by default a microsecond after the last event.
             owned: an account's order, which the crowd leaves alone.
             ord_type: what its trades say; by default what the price says.
+            display: of an iceberg, how much of it shows at a time.
 
         Raises:
             ValueError: a number has more decimals than the pair, or is not positive.
         """
         self._stamp(now_ns)
-        order_id, fills = self.engine.submit(side, qty, price, owned=owned)
+        order_id, fills = self.engine.submit(side, qty, price, owned=owned, display=display)
         ord_type = ord_type or ("market" if price is None else "limit")
         return order_id, self._end(side, ord_type, fills)
 
@@ -222,13 +224,16 @@ class Market:
         self.engine.cancel(order_id)
         self._end()
 
-    def amend(self, order_id: int, qty: Decimal, now_ns: int | None = None) -> None:
-        """Change what is left of an order, as one event.
+    def amend(
+        self, order_id: int, qty: Decimal, now_ns: int | None = None, display: Decimal = Decimal(0)
+    ) -> None:
+        """Change what is left of an order, as one event; what an iceberg shows changes at its next part.
 
         Raises:
             KeyError: no such order rests.
         """
         self._stamp(now_ns)
+        self.engine.orders[order_id].display = display
         self.engine.amend(order_id, qty)
         self._end()
 

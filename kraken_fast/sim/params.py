@@ -133,7 +133,9 @@ def as_text(value: object) -> str:
     """Write a value of JSON as a form would."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, Decimal) and abs(value.adjusted()) < DIGITS_MAX:
+        return format(value, "f")
+    return str(value)  # a number with a huge exponent keeps it, and is refused for it
 
 
 def parse_body(body: bytes, content_type: str) -> Params:

@@ -70,7 +70,8 @@ class PrivateApi:
             "Balance": self._balance,
             "BalanceEx": self._balance_ex,
             "TradeBalance": self._trade_balance,
-            "OpenPositions": lambda _: {},  # there is no margin here, so nobody has a position
+            # There is no margin here, so nobody has a position; consolidated ones would come as a list.
+            "OpenPositions": lambda call: [] if "consolidation" in call.params else {},
             "CreditLines": lambda _: None,  # for the largest customers only; for others Kraken gives null
             "TradeVolume": self._trade_volume,
             "Level3": self._level3,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .candles import CANDLES_MAX, INTERVALS
 from .instruments import Pair, asset_altname, asset_id
+from .params import plain_decimal
 from .public_rows import (
     VENUE,
     asset_row,
@@ -278,10 +278,7 @@ def _integer(params: Mapping[str, str], name: str, default: int) -> int:
 
 def _since_ns(params: Mapping[str, str]) -> int:
     """Read a `since` of Trades: nanoseconds, but seconds are understood too."""
-    try:
-        since = Decimal(params["since"])
-    except ArithmeticError:
-        raise RestError("EGeneral:Invalid arguments") from None
+    since = plain_decimal(params["since"], "")
     return int(since * NS_PER_S if since < 10_000_000_000 else since)
 
 

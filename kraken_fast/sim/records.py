@@ -39,6 +39,7 @@ class Order:
         price: what `descr.price` shows: the limit, or the trigger of the types that have one; 0 if neither.
         price2: the limit of a triggered limit order, else 0.
         limit_price: the limit that holds in the book, None for a market order.
+        display: of an iceberg, how much of it shows at a time; 0 for other orders.
         hold_asset: what the order binds of the balance while it is open, and how much.
         changed_ns: when it was created or last amended: the age that the engine's counter looks at.
         triggered_ns: when its trigger fired; 0 before, and for orders without one.
@@ -54,6 +55,7 @@ class Order:
     price: Decimal = ZERO
     price2: Decimal = ZERO
     limit_price: Decimal | None = None
+    display: Decimal = ZERO
     cl_ord_id: str | None = None
     userref: int = 0
     oflags: str = "fciq"
@@ -147,6 +149,7 @@ class Amend:
     trigger_price: Decimal | None
     post_only: bool
     reason: str | None
+    display: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)

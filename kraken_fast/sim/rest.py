@@ -8,24 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from .public import PublicApi
 from .refusals import RestError
+from .rest_faults import Response, spoiled
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What REST answers."""
-
-    body: bytes
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
 class RestApi:
@@ -52,6 +43,14 @@ class RestApi:
             headers: by lower-case name.
             address: of the caller.
         """
+        name = path.rpartition("/")[2]
+        return spoiled(
+            self._core.faults, name, lambda: self._carry_out(method, path, query, body, headers, address)
+        )
+
+    def _carry_out(
+        self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str], address: str
+    ) -> Response:
         try:
             if path.startswith("/0/private/"):
                 result = self._private(method, path, body, headers, address)

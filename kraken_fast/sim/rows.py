@@ -115,6 +115,8 @@ def amend_row(amend: Amend, pair: Pair) -> dict[str, Any]:
         "order_qty": padded(amend.qty, pair.qty_precision),
         "remaining_qty": padded(amend.left, pair.qty_precision),
     }
+    if amend.display:
+        row["display_qty"] = padded(amend.display, pair.qty_precision)
     if amend.limit_price is not None:
         row["limit_price"] = padded(amend.limit_price, pair.price_precision)
     if amend.trigger_price is not None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
+from .rest_faults import Response
 from .texts import NS_PER_S
 from .wire import BUFFER_MAX_BYTES
 
@@ -207,16 +208,36 @@ class Server:
             self._listener.close()
             self._listener = None
 
-    async def _rest(self, request: web.Request) -> web.Response:
-        self.core.advance(_STEPS_MAX)
+    async def _rest(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         address = request.remote or "local"
+        path = request.raw_path.partition("?")[0]
+        if delay_ns := self.core.http_delay_ns(path):
+            await asyncio.sleep(delay_ns / NS_PER_S)
+        self.core.advance(_STEPS_MAX)
         answer = self.core.http(
-            request.method,
-            request.raw_path.partition("?")[0],
-            request.query_string,
-            body,
-            request.headers,
-            address,
+            request.method, path, request.query_string, body, request.headers, address
         )
-        return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+        self.flush()
+        if answer.delay_ns:
+            await asyncio.sleep(answer.delay_ns / NS_PER_S)
+        if answer.cut_at is None and not answer.drip_ns:
+            return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+        return await _send_badly(request, answer)
+
+
+async def _send_badly(request: web.Request, answer: Response) -> web.StreamResponse:
+    """Send an answer byte by byte, or not to its end."""
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_length = len(answer.body)
+    if answer.cut_at != 0:
+        await response.prepare(request)
+    body = answer.body[: answer.cut_at]
+    step = 1 if answer.drip_ns else max(1, len(body))
+    with contextlib.suppress(ConnectionError):  # a client that has had enough goes
+        for at in range(0, len(body), step):
+            await response.write(body[at : at + step])
+            await asyncio.sleep(answer.drip_ns / NS_PER_S)
+    if answer.cut_at is not None and request.transport is not None:
+        request.transport.close()
+    return response

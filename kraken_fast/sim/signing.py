@@ -17,7 +17,7 @@ def sign(secret: str, path: str, nonce: str, body: bytes) -> str:
     >>> sign("AAAA", "/0/private/Balance", "1", b"nonce=1")[:20]
     'uWJrDtq+nW0NaI80OcOL'
     """
-    inner = hashlib.sha256(nonce.encode() + body).digest()
+    inner = hashlib.sha256(nonce.encode(errors="replace") + body).digest()
     mac = hmac.new(base64.b64decode(secret), path.encode() + inner, hashlib.sha512)
     return base64.b64encode(mac.digest()).decode()
 

@@ -13,7 +13,7 @@ from kraken_fast.sim.core import ExchangeCore
 from kraken_fast.sim.frames import OP_TEXT, encode_frame
 from kraken_fast.sim.line import Line
 from kraken_fast.sim.reference import loads
-from kraken_fast.sim.rest import Response
+from kraken_fast.sim.rest_faults import Response
 from kraken_fast.sim.signing import sign
 
 START_NS = 1_795_000_000_123_456_789

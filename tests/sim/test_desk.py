@@ -286,7 +286,10 @@ def test_a_change_of_precision_cancels_the_orders_of_the_pair(empty: Any) -> Non
         ({"pair": "NOPE"}, "EQuery:Unknown asset pair"),
         ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
         ({"ordertype": "guess"}, "EGeneral:Invalid arguments:ordertype"),
-        ({"ordertype": "iceberg"}, "EAPI:Feature disabled"),
+        ({"ordertype": "trailing-stop"}, "EAPI:Feature disabled"),
+        ({"ordertype": "iceberg"}, "EGeneral:Invalid arguments:display-volume"),
+        ({"ordertype": "iceberg", "displayvol": "0.06"}, "EGeneral:Invalid arguments:display-volume"),
+        ({"ordertype": "iceberg", "displayvol": "1.1"}, "EGeneral:Invalid arguments:display-volume"),
         ({"volume": ""}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "1e3"}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "-1"}, "EGeneral:Invalid arguments:volume"),
@@ -546,3 +549,119 @@ def test_the_fills_of_one_taker_are_merged_unless_told(empty: Any) -> None:
     (merged,) = empty.result("TradesHistory")["trades"].values()
     assert (merged["vol"], merged["price"], merged["cost"]) == ("2.00000000", "1000.50000", "2001.00000")
     assert empty.result("TradesHistory", consolidate_taker="false")["count"] == 2
+
+
+def test_what_is_wrong_with_other_calls_is_named(empty: Any) -> None:
+    refusals = [
+        ("ClosedOrders", {"closetime": "never"}, "EGeneral:Invalid arguments:closetime"),
+        ("ClosedOrders", {"ofs": "-1"}, "EGeneral:Invalid arguments:ofs"),
+        ("TradesHistory", {"limit": "101"}, "EGeneral:Invalid arguments:limit"),
+        ("TradesHistory", {"type": "some"}, "EGeneral:Invalid arguments:type"),
+        ("TradesHistory", {"pair": "NOPE"}, "EQuery:Unknown asset pair"),
+        ("Level3", {"pair": "XBTUSD", "depth": "11"}, "EGeneral:Invalid arguments:depth"),
+        ("AddExport", {"report": "trades", "format": "PDF"}, "EGeneral:Invalid arguments:format"),
+        ("CancelOrderBatch", {"orders": ""}, "EGeneral:Invalid arguments:orders"),
+        ("CancelOrderBatch", {"orders": ",".join(["O"] * 51)}, "EGeneral:Invalid arguments:orders"),
+        ("OrderAmends", {"order_id": "O"}, "EOrder:Unknown order"),
+        ("EditOrder", {"txid": "O", "pair": "XBTUSD"}, "EOrder:Unknown order"),
+    ]
+    for name, params, error in refusals:
+        assert empty.refusal(name, **params) == error, (name, params)
+    order = place(empty)
+    for field in ("order_qty", "trigger_price", "limit_price"):
+        error = f"EGeneral:Invalid arguments:{field}"
+        assert empty.refusal("AmendOrder", txid=order.order_id, **{field: "1e3"}) == error
+    stop = place(empty, ordertype="stop-loss", price="70000.0")
+    assert empty.refusal("AmendOrder", txid=stop.order_id, limit_price="1") == (
+        "EGeneral:Invalid arguments:limit_price"
+    )
+    negative = empty.refusal("AmendOrder", txid=stop.order_id, order_qty="-1")
+    assert negative == "EGeneral:Invalid arguments:order_qty"
+    plain = empty.refusal("AmendOrder", txid=order.order_id, trigger_price="1")
+    assert plain == "EGeneral:Invalid arguments:trigger_price"
+    close = {"close[ordertype]": "limit", "close[price]": "1", "close[price2]": "2"}
+    assert refused(empty, **close) == "EGeneral:Invalid arguments:close[price2]"
+    empty.core.set_pair("BTC/USD", status="reduce_only")
+    assert refused(empty) == "EOrder:Reduce only:Non-PC"
+    empty.core.set_pair("BTC/USD", status="delisted")
+    assert refused(empty) == "EQuery:Unknown asset pair"
+
+
+def test_the_ceiling_of_scheduled_orders(empty: Any) -> None:
+    for _ in range(25):
+        assert place(empty, volume="0.001", starttm="+60").status == "pending"
+    assert refused(empty, volume="0.001", starttm="+60") == "EOrder:Scheduled orders limit exceeded"
+    assert place(empty, volume="0.001").status == "open"
+    check(empty)
+
+
+def test_a_trigger_can_be_amended_while_it_waits(empty: Any) -> None:
+    stop = place(empty, type="sell", ordertype="stop-loss-limit", price="-10%", price2="-1%")
+    empty.result("AmendOrder", txid=stop.order_id, trigger_price="900.0", limit_price="890.0")
+    amended = now(empty, stop)
+    assert (amended.price, amended.price2, amended.waiting) == (D("900.0"), D("890.0"), True)
+    last = empty.result("OrderAmends", order_id=stop.order_id)["amends"][-1]
+    assert (last["trigger_price"], last["limit_price"]) == ("900.0", "890.0")
+    check(empty)
+
+
+def test_a_listener_hears_every_step_in_order(empty: Any) -> None:
+    heard: list[str] = []
+
+    class Listener:
+        def on_order(self, event: Any) -> None:
+            heard.append(event.exec_type)
+
+        def on_ledger(self, entry: Any) -> None:
+            heard.append(f"{entry.asset} {entry.amount:f}")
+
+    empty.account.listeners.append(Listener())
+    order = place(empty, volume="0.5")
+    place(empty, "bob", type="sell", volume="0.5", price="1000.0")
+    assert heard == ["pending_new", "new", "BTC 0.50000000", "USD -500.0000", "trade", "filled"]
+    trade = empty.account.events[-2]
+    assert (trade.order.status, trade.order.left, trade.execution.order_id) == ("open", 0, order.order_id)
+
+
+def test_an_iceberg_shows_a_part_and_refills_at_the_end_of_the_queue(empty: Any) -> None:
+    market = empty.core.market("BTC/USD")
+    iceberg = place(empty, ordertype="iceberg", volume="1", displayvol="0.3")
+    behind = place(empty, "bob", volume="0.2")
+    assert market.truth().bids == ((D("1000.0"), D("0.5")),)
+    assert empty.account.hold("USD") == D("1004.0000"), "it binds all of it"
+    market.submit("sell", D("0.4"), D(1000))
+    assert (now(empty, iceberg).filled, now(empty, behind).filled) == (D("0.3"), D("0.1"))
+    assert market.truth().bids == ((D("1000.0"), D("0.4")),)
+    taker = place(empty, "bob", type="sell", volume="0.7", price="1000.0", stptype="cancel-oldest")
+    assert (taker.filled, now(empty, behind).status) == (D("0.7"), "canceled")
+    assert now(empty, iceberg).status == "closed"
+    assert not market.engine.orders
+    check(empty)
+
+
+def test_amending_an_iceberg(empty: Any) -> None:
+    market = empty.core.market("BTC/USD")
+    iceberg = place(empty, ordertype="iceberg", volume="1", displayvol="0.3")
+    ask = {"txid": iceberg.order_id}
+    assert (
+        empty.refusal("AmendOrder", **ask, display_qty="0.01") == "EGeneral:Invalid arguments:display-volume"
+    )
+    empty.result("AmendOrder", **ask, order_qty="0.8", display_qty="0.5")
+    assert market.truth().bids == ((D("1000.0"), D("0.3")),), "until the next part"
+    market.submit("sell", D("0.3"), D(1000))
+    assert market.truth().bids == ((D("1000.0"), D("0.5")),)
+    assert empty.result("OrderAmends", order_id=iceberg.order_id)["amends"][-1]["display_qty"] == "0.50000000"
+    other = place(empty, volume="1")
+    assert empty.refusal("AmendOrder", txid=other.order_id, display_qty="0.5") == (
+        "EGeneral:Invalid arguments:display-volume"
+    )
+    check(empty)
+
+
+def test_own_orders_between_the_parts_of_an_iceberg_stop_a_taker(empty: Any) -> None:
+    iceberg = place(empty, "bob", ordertype="iceberg", volume="1", displayvol="0.3")
+    own = place(empty, "alice", volume="1")
+    taker = place(empty, "alice", type="sell", volume="2", price="1000.0")
+    assert (taker.filled, taker.status, now(empty, own).filled) == (D("0.3"), "canceled", 0)
+    assert now(empty, iceberg).filled == D("0.3")
+    check(empty)

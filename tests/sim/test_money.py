@@ -45,7 +45,9 @@ class Trader:
         market = self.box.core.market(self.box.core.listing.named(name).symbol)
         last, pair = market.trades[-1].price, market.pair
         price = last * Decimal(rng.randint(970, 1030)) / 1000
-        kind = rng.choice(["limit"] * 6 + ["market", "stop-loss", "take-profit", "stop-loss-limit"])
+        kind = rng.choice(
+            ["limit"] * 6 + ["iceberg", "market", "stop-loss", "take-profit", "stop-loss-limit"]
+        )
         fields = {
             "type": rng.choice(["buy", "sell"]),
             "ordertype": kind,
@@ -53,6 +55,12 @@ class Trader:
             "stptype": rng.choice(["cancel-newest", "cancel-oldest", "cancel-both"]),
             "oflags": rng.choice(["", "fcib", "fciq"]),
         }
+        if kind == "iceberg":
+            parts = Decimal(rng.randint(1, 15))
+            unit = pair.qty_increment
+            fields["displayvol"] = str(
+                (Decimal(fields["volume"]) / parts).quantize(unit, rounding="ROUND_UP")
+            )
         if kind != "market":
             fields["price"] = str(price.quantize(pair.price_increment))
         if kind == "stop-loss-limit":
