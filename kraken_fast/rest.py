@@ -142,6 +142,7 @@ class RestCore:
         self._stopped: KrakenFastError | None = None
         self._checking = asyncio.Lock()
         self._is_checked = False
+        self._key_nonce = ""
         self._is_closed = False
         self._acting: set[asyncio.Task[Any]] = set()
 
@@ -411,8 +412,8 @@ class RestCore:
     def _report_nonce(self, error: NonceError, nonces: NonceLane) -> None:
         self._counts["nonce errors"] += 1
         error.advice = (
-            f"our last nonce was {nonces.last}, in {nonces.unit}: another program or machine uses this key, "
-            "or its unit is another; one key per program is best"
+            f"our last nonce was {nonces.last}, in {nonces.unit}{self._key_nonce}: another program or machine uses "
+            "this key, or its unit is another; one key per program is best"
         )
         _log.warning("nonce refused: %s", error.advice)
 
@@ -428,6 +429,7 @@ class RestCore:
             except KrakenFastError as error:
                 self._stopped = error
                 raise
+            self._key_nonce = _nonce_of(info)
             self._is_checked = True
 
 
@@ -439,7 +441,11 @@ def check_host(host: str, credentials: Credentials, hosts: tuple[str, ...]) -> N
     """
     if host in hosts or (is_loopback(host) and credentials.is_of_a_box):
         return
-    what = "a key of an exchange in a box" if is_loopback(host) else f"one of {', '.join(hosts)}, to be shown a key"
+    what = (
+        "a key of an exchange in a box"
+        if is_loopback(host)
+        else f"one of {', '.join(hosts)}, to be shown a key"
+    )
     raise ConfigError("rest_url", host, f"{what}; RestSettings.hosts names others that you trust")
 
 
@@ -474,6 +480,14 @@ def _facts(endpoint: Endpoint, fields: Mapping[str, Any]) -> CallFacts:
         cl_ord_id=fields.get("cl_ord_id") if endpoint.acts else None,
         permission=endpoint.permission,
     )
+
+
+def _nonce_of(info: Any) -> str:
+    """Say where the nonces of a key were, as `GetApiKeyInfo` tells it."""
+    if not isinstance(info, Mapping):
+        return ""
+    window = info.get("nonce_window", info.get("nonceWindow"))
+    return f" (at start the key's was {info.get('nonce')}, its window {window})"
 
 
 def _locked_out(endpoint: Endpoint, seconds: float) -> LockoutError:

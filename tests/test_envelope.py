@@ -93,7 +93,6 @@ def test_what_is_no_answer(body: bytes) -> None:
     assert unknown.value.cl_ord_id == "kf-9"
 
 
-@pytest.mark.fault("O03", kind="U")
 @pytest.mark.parametrize("status", [200, 202, 408, 425, 429, 500, 502, 503, 504, 520, 521, 527])
 def test_for_an_order_a_page_proves_nothing(status: int) -> None:
     with pytest.raises(OutcomeUnknownError) as caught:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -204,7 +204,7 @@ def test_two_hundred_readers_of_tickers_make_at_most_three_calls() -> None:
             seconds = world.seconds - begin
             assert len(world.port.calls) - before <= seconds / 3 + 1
             times = [call.at_ns for call in world.port.calls]
-            assert all(b - a >= 100_000_000 for a, b in itertools.pairwise(times))
+            assert all(b - a >= 100_000_000 for a, b in pairwise(times))
 
     world.run(main())
 
@@ -228,7 +228,6 @@ def test_while_the_exchange_is_away_an_old_ticker_is_given_to_who_asks_so_with_i
     world.run(main())
 
 
-@pytest.mark.fault("A03", kind="D")
 def test_one_token_is_fetched_for_all_who_wait_for_one() -> None:
     world = World(GetWebSocketsToken=ok({"token": "t0ken", "expires": 900}))
     world.port.latency_s = 0.5

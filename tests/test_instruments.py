@@ -53,7 +53,6 @@ def test_odd_names(names: InstrumentRegistry) -> None:
     assert "USD/CAD" in names.symbols
 
 
-@pytest.mark.fault("C02", kind="U")
 @pytest.mark.parametrize("name", ["XBT-USD", "btc/usd", "BTC/USDD", "BTC USD"])
 def test_an_unknown_name_is_refused_with_what_is_near(names: InstrumentRegistry, name: str) -> None:
     with pytest.raises(UnknownSymbolError) as caught:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -100,7 +100,7 @@ def test_public_calls_keep_their_distance_and_their_rate() -> None:
 
     async def main() -> None:
         await asyncio.gather(*(one() for _ in range(65)))
-        gaps = [b - a for a, b in itertools.pairwise(times)]
+        gaps = [b - a for a, b in pairwise(times)]
         assert min(gaps) >= 0.1 - 1e-9
         assert times[4] - times[0] <= 0.41  # a small burst at once
         assert 59 <= times[-1] - times[0] <= 61  # then one a second

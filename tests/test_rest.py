@@ -193,8 +193,6 @@ def test_one_probe_at_a_time() -> None:
 # Acts ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("O01", kind="D")
-@pytest.mark.fault("O03", kind="D")
 @pytest.mark.parametrize(
     "failure",
     [never, PAGE, ResponseError("reset"), HttpResponse(200, {}, b""), HttpResponse(429, {}, b""),
@@ -253,7 +251,6 @@ def test_definite_refusals_of_an_order() -> None:
     world.run(main())
 
 
-@pytest.mark.fault("O15", kind="D")
 def test_a_lost_cancel_may_be_repeated_by_the_caller() -> None:
     world = World(CancelOrder=[PAGE, ok({"count": 0})])
 
@@ -267,7 +264,6 @@ def test_a_lost_cancel_may_be_repeated_by_the_caller() -> None:
     world.run(main())
 
 
-@pytest.mark.fault("O25", kind="D")
 @pytest.mark.fault("R13", kind="D")
 def test_an_order_whose_caller_is_cancelled_goes_on_to_its_answer(caplog: pytest.LogCaptureFixture) -> None:
     world = World(AddOrder=[ok({"txid": ["O1"]}), PAGE], Balance=BALANCE)
@@ -311,7 +307,6 @@ def test_a_cancelled_read_gives_everything_back() -> None:
     world.run(main())
 
 
-@pytest.mark.fault("O28", kind="D")
 def test_an_order_with_a_float_does_not_leave() -> None:
     world = World(AddOrder=ok({}))
 
@@ -504,6 +499,7 @@ def test_an_invalid_nonce_is_reported_and_healed_once_for_reads(caplog: pytest.L
             assert await client.call("Balance") == {"ZUSD": "1.5"}
             assert client.stats().nonce_errors == 1
             assert "another program" in caplog.text
+            assert "its window 0" in caplog.text
             world.port.answers["Balance"] = refusal("EAPI:Invalid nonce")
             await asyncio.sleep(61)
             with pytest.raises(NonceError, match="another program"):

@@ -20,7 +20,6 @@ from kraken_fast.rest_request import plain_fields, public_request, signed_reques
 URL = "https://api.kraken.com"
 
 
-@pytest.mark.fault("O28", kind="U")
 @pytest.mark.parametrize(
     "value", [0.1 + 0.2, 1.0, float("nan"), Decimal("NaN"), Decimal("Infinity"), object(), b"1"]
 )

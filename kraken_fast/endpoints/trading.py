@@ -6,6 +6,7 @@ order entry, and keeps no journal: give every order a `cl_ord_id` and a `deadlin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,9 @@ from .base import Amount, TypedCalls
 BATCH_MIN, BATCH_MAX = 2, 15
 CANCEL_BATCH_MAX = 50
 DEADMAN_MAX_S = 86_399
+
+CL_ORD_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[!-~]{1,18}")
+"""Source: rest.md section 9, AddOrder."""
 
 
 class TradingCalls(TypedCalls):
@@ -138,6 +142,8 @@ class TradingCalls(TypedCalls):
         Source: rest.md section 9, AddOrderBatch.
         """
         rows = [dict(order) for order in orders]
+        for row in rows:
+            _check_ids(row.get("cl_ord_id"), row.get("userref"), row.get("close"))
         if not BATCH_MIN <= len(rows) <= BATCH_MAX:
             raise InvalidOrderError("orders", len(rows), f"{BATCH_MIN} to {BATCH_MAX} orders")
         params = {
@@ -277,13 +283,23 @@ class TradingCalls(TypedCalls):
 
 
 def _check_ids(cl_ord_id: str | None, userref: int | None, close: Mapping[str, Amount] | None) -> None:
+    _check_cl_ord_id(cl_ord_id)
     if cl_ord_id is not None and userref is not None:
         raise InvalidOrderError("userref", userref, "not together with cl_ord_id")
     if cl_ord_id is not None and close:
         raise InvalidOrderError("close", dict(close), "not together with cl_ord_id: use userref")
 
 
+def _check_cl_ord_id(cl_ord_id: str | None) -> None:
+    if cl_ord_id is None or CL_ORD_ID.fullmatch(cl_ord_id):
+        return
+    raise InvalidOrderError(
+        "cl_ord_id", cl_ord_id, "a UUID of 36 or 32 characters, or up to 18 of printable ASCII"
+    )
+
+
 def _check_one_id(order_id: str | int | None, cl_ord_id: str | None) -> None:
+    _check_cl_ord_id(cl_ord_id)
     if (order_id is None) == (cl_ord_id is None):
         raise InvalidOrderError("order_id", order_id, "given, or cl_ord_id, and not both")
 
