@@ -79,14 +79,19 @@ cdef object _word(const Record* record, int slot):
     return sys.intern(_str(&record.values[slot]))
 
 
-cdef object _opt_decimal(const Record* record, int slot):
+cdef object _opt_decimal(const Record* record, int slot, dict known):
+    """A number's Decimal, None if it was not sent. `known` holds those of this message: steps and minimums repeat."""
     cdef Number number
     if not record.seen >> slot & 1:
         return None
     set_number(&number, &record.values[slot], True)
     if number.form == NUMBER_HELD:
         return value_decimal(&record.values[slot])
-    return number_decimal(&number, None, 0)
+    key = (number.mantissa, number.digits)
+    made = known.get(key)
+    if made is None:
+        made = known[key] = number_decimal(&number, None, 0)
+    return made
 
 
 cdef object _opt_json(const Record* record, int slot):
@@ -530,6 +535,7 @@ cdef class Decoder(MessageSink):
         cdef Record* record
         cdef list pairs = []
         cdef list assets = []
+        cdef dict known = {}
         cdef int i
         for i in range(scan.record_count):
             record = &scan.records[i]
@@ -537,9 +543,9 @@ cdef class Decoder(MessageSink):
                 if <uint64_t>record.values[PAIR_PRICE_PRECISION].num > SCALE_LIMIT or (
                         <uint64_t>record.values[PAIR_QTY_PRECISION].num > SCALE_LIMIT):
                     return self._refuse(NULL, b"precision is beyond 18", _str(&record.values[PAIR_SYMBOL]))
-                pairs.append(_instrument_of(record))
+                pairs.append(_instrument_of(record, known))
             else:
-                assets.append(_asset_of(record))
+                assets.append(_asset_of(record, known))
         for asset in assets:
             self.assets[asset.id] = asset
         for instrument in pairs:
@@ -692,30 +698,46 @@ cdef dict _fill_candle(CandleData* candle, const Record* record, int64_t recv_ns
     return held
 
 
-cdef object _instrument_of(const Record* record):
+cdef object _filled(object kind, tuple setters, tuple values):
+    """Make a frozen record from values in the order of its fields.
+
+    Setting the slots directly takes a quarter of what `__init__` of a frozen dataclass takes, and a snapshot of 1,700
+    pairs must not hold up the line. Bound: 20 ms a MB, faults.md W03; bench: benchmarks/bench_stores.py.
+    """
+    cdef object record = kind.__new__(kind)
+    cdef int i
+    for i in range(len(values)):
+        setters[i](record, values[i])
+    return record
+
+
+cdef tuple _INSTRUMENT_SETTERS = tuple([getattr(Instrument, name).__set__ for name in Instrument.__slots__])
+
+
+cdef object _instrument_of(const Record* record, dict known):
     cdef const Value* values = &record.values[0]
-    step = _opt_decimal(record, PAIR_PRICE_INCREMENT)
-    return Instrument(
-        symbol=_word(record, PAIR_SYMBOL),
-        base=_word(record, PAIR_BASE),
-        quote=_word(record, PAIR_QUOTE),
-        status=_word(record, PAIR_STATUS),
-        price_precision=values[PAIR_PRICE_PRECISION].num,
-        qty_precision=values[PAIR_QTY_PRECISION].num,
-        cost_precision=values[PAIR_COST_PRECISION].num if record.seen >> PAIR_COST_PRECISION & 1 else None,
-        price_increment=_opt_decimal(record, PAIR_TICK_SIZE) if step is None else step,
-        qty_increment=_opt_decimal(record, PAIR_QTY_INCREMENT),
-        qty_min=_opt_decimal(record, PAIR_QTY_MIN),
-        cost_min=_opt_decimal(record, PAIR_COST_MIN),
-        marginable=_flag(record, PAIR_MARGINABLE),
-        has_index=_flag(record, PAIR_HAS_INDEX),
-        margin_initial=_opt_decimal(record, PAIR_MARGIN_INITIAL),
-        position_limit_long=_opt_decimal(record, PAIR_LIMIT_LONG),
-        position_limit_short=_opt_decimal(record, PAIR_LIMIT_SHORT),
-    )
+    step = _opt_decimal(record, PAIR_PRICE_INCREMENT, known)
+    return _filled(Instrument, _INSTRUMENT_SETTERS, (
+        _word(record, PAIR_SYMBOL),
+        _word(record, PAIR_BASE),
+        _word(record, PAIR_QUOTE),
+        _word(record, PAIR_STATUS),
+        values[PAIR_PRICE_PRECISION].num,
+        values[PAIR_QTY_PRECISION].num,
+        values[PAIR_COST_PRECISION].num if record.seen >> PAIR_COST_PRECISION & 1 else None,
+        _opt_decimal(record, PAIR_TICK_SIZE, known) if step is None else step,
+        _opt_decimal(record, PAIR_QTY_INCREMENT, known),
+        _opt_decimal(record, PAIR_QTY_MIN, known),
+        _opt_decimal(record, PAIR_COST_MIN, known),
+        _flag(record, PAIR_MARGINABLE),
+        _flag(record, PAIR_HAS_INDEX),
+        _opt_decimal(record, PAIR_MARGIN_INITIAL, known),
+        _opt_decimal(record, PAIR_LIMIT_LONG, known),
+        _opt_decimal(record, PAIR_LIMIT_SHORT, known),
+    ))
 
 
-cdef object _asset_of(const Record* record):
+cdef object _asset_of(const Record* record, dict known):
     cdef const Value* values = &record.values[0]
     return Asset(
         id=_word(record, ASSET_ID),
@@ -724,8 +746,8 @@ cdef object _asset_of(const Record* record):
         precision_display=values[ASSET_PRECISION_DISPLAY].num
         if record.seen >> ASSET_PRECISION_DISPLAY & 1 else values[ASSET_PRECISION].num,
         borrowable=_flag(record, ASSET_BORROWABLE),
-        collateral_value=_opt_decimal(record, ASSET_COLLATERAL),
-        margin_rate=_opt_decimal(record, ASSET_MARGIN_RATE),
+        collateral_value=_opt_decimal(record, ASSET_COLLATERAL, known),
+        margin_rate=_opt_decimal(record, ASSET_MARGIN_RATE, known),
         asset_class=_opt_str(record, ASSET_CLASS),
-        multiplier=_opt_decimal(record, ASSET_MULTIPLIER),
+        multiplier=_opt_decimal(record, ASSET_MULTIPLIER, known),
     )
