@@ -218,11 +218,7 @@ class Listing:
         if symbols is None:
             used = set(assets)
         self.assets: dict[str, Asset] = {name: asset for name, asset in assets.items() if name in used}
-        self._symbols = {
-            alias: pair.symbol
-            for pair in self.pairs.values()
-            for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
-        }
+        self._symbols = _aliases(self.pairs)
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Listing:
@@ -230,6 +226,7 @@ class Listing:
         assets, _ = _recorded()
         listing = cls(())
         listing.pairs = {pair.symbol: pair for pair in pairs}
+        listing._symbols = _aliases(listing.pairs)
         names = dict.fromkeys(asset for pair in listing.pairs.values() for asset in (pair.base, pair.quote))
         listing.assets = {name: assets.get(name) or replace(assets["DOGE"], id=name) for name in names}
         return listing
@@ -253,6 +250,15 @@ class Listing:
     def message(self, kind: str) -> str:
         """Write the whole listing as one `instrument` message."""
         return instrument_message(kind, self.assets.values(), self.pairs.values())
+
+
+def _aliases(pairs: Mapping[str, Pair]) -> dict[str, str]:
+    """Give the symbol for every name that somebody may call a pair by."""
+    return {
+        alias: pair.symbol
+        for pair in pairs.values()
+        for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
+    }
 
 
 def instrument_message(kind: str, assets: Iterable[Asset] = (), pairs: Iterable[Pair] = ()) -> str:
