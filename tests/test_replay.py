@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +112,21 @@ def test_time_is_that_of_the_recording(tmp_path: Path) -> None:
             ages[record.kind] = (book.age_ms, book.quality)
     assert ages["frame"] == (0, "live")
     assert ages["event"] == (500, "live")
+
+
+def test_the_command_line_records_and_replays_to_the_same_hash(tmp_path: Path) -> None:
+    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        command = [sys.executable, "-m", "kraken_fast", *arguments, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    path = tmp_path / "a.kfcap"
+    status, live = run("record", "BTC/USD", "--sim", "--channel", "all", "--seconds", "1", "--to", str(path))
+    assert (status, live["dropped"]) == (0, 0)
+    status, again = run("replay", str(path), "--pace", "50")
+    assert (status, again["hash"], again["damage"]) == (0, live["hash"], None)
+    assert again["symbols"]["BTC/USD"]["mismatched"] == 0
+    path.write_bytes(path.read_bytes()[:-1])
+    status, cut = run("replay", str(path))
+    assert (status, cut["hash"]) == (1, live["hash"])  # only the end record is gone
+    assert cut["damage"]["reason"] == "cut within a record"

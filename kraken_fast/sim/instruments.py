@@ -244,17 +244,22 @@ class Listing:
     def named(self, name: str) -> Pair | None:
         """Give the pair that REST knows by this name: symbol, id, altname or wsname; None if none."""
         if not self._symbols:
-            self._symbols = {
-                alias: pair.symbol
-                for pair in self.pairs.values()
-                for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
-            }
+            self._symbols = _aliases(self.pairs)  # made when first asked for: a tape has a thousand pairs
         symbol = self._symbols.get(name)
         return None if symbol is None else self.pairs[symbol]
 
     def message(self, kind: str) -> str:
         """Write the whole listing as one `instrument` message."""
         return instrument_message(kind, self.assets.values(), self.pairs.values())
+
+
+def _aliases(pairs: Mapping[str, Pair]) -> dict[str, str]:
+    """Give the symbol for every name that somebody may call a pair by."""
+    return {
+        alias: pair.symbol
+        for pair in pairs.values()
+        for alias in (pair.symbol, pair.base + pair.quote, pair.altname, pair.wsname, pair.rest_id)
+    }
 
 
 def instrument_message(kind: str, assets: Iterable[Asset] = (), pairs: Iterable[Pair] = ()) -> str:
