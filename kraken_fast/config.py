@@ -17,12 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from .errors import ConfigError
 from .names import canonical_symbol
-
-BOOK_DEPTHS = (10, 25, 100, 500, 1000)
-"""Depths of the `book` channel. Source: websocket-v2.md section 8.2."""
-
-OHLC_INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
-"""Minutes of the `ohlc` channel. Source: websocket-v2.md section 8.4."""
+from .types import BOOK_DEPTHS, OHLC_INTERVALS
 
 CHANNEL_PARAMETER: dict[str, tuple[str, Any]] = {
     "book": ("depth", 10),
