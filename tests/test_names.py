@@ -44,7 +44,7 @@ def test_recorded_symbols_are_themselves() -> None:
     assert all(canonical_asset(leg) == leg for symbol in symbols for leg in symbol.split("/"))
 
 
-@pytest.mark.fault("K16", kind="D")
+@pytest.mark.fault("K16", kind="L")
 async def test_a_feed_takes_any_spelling_and_answers_with_one() -> None:
     async with Exchange(["BTC/USD", "DOGE/USD"], seed=5, rate=50.0) as ex:
         names = ["XXBTZUSD", "XBT/USD", "XDG/USD"]

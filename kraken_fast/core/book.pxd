@@ -66,6 +66,7 @@ cdef class OrderBook(Book):
     cdef readonly uint64_t messages    # applied
     cdef readonly uint64_t verified
     cdef readonly uint64_t mismatched
+    cdef readonly uint64_t duplicates  # of `messages`: same time and checksum as the one before
     cdef readonly uint64_t dropped     # updates that came while no snapshot was held
 
     # checksum: the wire's uint32, or -1 to take the computed one.

@@ -63,6 +63,7 @@ class OrderBook(Book):
     messages: int
     verified: int
     mismatched: int
+    duplicates: int
     dropped: int
     def __init__(
         self,

@@ -399,6 +399,11 @@ cdef class OrderBook(Book):
         line: the connection that fills it; None makes one of its own.
         price_scale, qty_scale: decimals of the pair; -1 takes them from the first snapshot's text.
         portable: True avoids carry-less multiplication even where the CPU has it.
+
+    Attributes:
+        messages, verified, mismatched: applied, and how their checksums did.
+        duplicates: of `messages`, copies of the one before.
+        dropped: updates that came while no snapshot was held.
     """
 
     def __init__(
@@ -437,6 +442,8 @@ cdef class OrderBook(Book):
             result = OK if checksum < 0 or self.computed_checksum() == checksum else MISMATCH
         if result == REFUSED:
             return REFUSED
+        if stamp.us == self.stamp.us and stamp.ns == self.stamp.ns and checksum == self.checksum and self.messages:
+            self.duplicates += stamp.us != INT64_MIN
         self.checksum = <uint32_t>checksum if checksum >= 0 else self.computed_checksum()
         if snapshot:
             self._complete = True
