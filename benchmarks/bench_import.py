@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from typing import Any
 
 import kraken_fast.core
 
-from . import ROOT
 from .effort import Effort
 
 PICOWS = "import asyncio, ssl, picows"
@@ -22,8 +22,10 @@ _TIMED = "import time; began = time.process_time(); {}; print((time.process_time
 
 def import_ms(statement: str) -> float:
     """Give the CPU time of an import in a fresh process."""
-    command = [sys.executable, "-c", _TIMED.format(statement)]
-    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-P", "-c", _TIMED.format(statement)]
+    # The same package as ours, installed or built in place; -P keeps an uncompiled tree beside us out of sight.
+    environment = {**os.environ, "PYTHONPATH": str(Path(kraken_fast.__file__).parent.parent)}
+    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
 
 def compiled_mb() -> float:
