@@ -37,6 +37,7 @@ from .rest_faults import Response
 from .session import WsSession
 from .tape import Tape
 from .texts import NS_PER_MS, NS_PER_S
+from .ws_trading import WsTrading
 
 SystemStatus = Literal["online", "cancel_only", "post_only", "limit_only", "maintenance"]
 
@@ -145,6 +146,7 @@ class ExchangeCore:
         self.private = PrivateApi(
             self, self._rng("tokens"), history_cost=history_cost, limit_calls=limit_calls
         )
+        self.ws_trading = WsTrading(self)
         self._rest = RestApi(self)
         self._last_line = 0
         self._feeds: dict[str, MarketFeed] = {}

@@ -6,6 +6,11 @@ its updates; from the moment of the snapshot the market feed delivers straight t
 without subscriptions from which nothing was heard for a minute is closed.
 
 There are no sequence numbers on public channels and no memory: a new session starts from nothing.
+
+A session on the private host takes orders as well (`ws_trading.py`) and subscribes the channels of an account
+(`streams.py`). What its own request makes those channels say is held back until the answers are known: Kraken
+fixes no order between an answer and the first event of what it answers, so chance decides for each request
+which of them leaves first.
 """
 
 from __future__ import annotations
@@ -15,14 +20,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .faces import PUBLIC
 from .faults import Fault
 from .feed import MarketFeed, Parameter
 from .frames import CLOSE_NORMAL
 from .message import HEARTBEAT_TEXT, Message, status_text
 from .player import ReelFeed
-from .requests import Refusal, Request, ack_text, check_symbol, error_text, parse_request, pong_text
+from .refusals import RestError
+from .requests import (
+    ACCOUNT_CHANNELS,
+    Refusal,
+    Request,
+    ack_text,
+    check_symbol,
+    error_text,
+    parse_request,
+    pong_text,
+    result_text,
+)
+from .streams import AccountStream
 from .tamper import Tamper
 from .texts import NS_PER_MS, NS_PER_S, NS_PER_US, rfc3339
+from .tokens import Token
+from .trade_fields import FIELDS
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
@@ -32,6 +52,12 @@ HEARTBEAT_NS = NS_PER_S
 
 IDLE_NS = 60 * NS_PER_S
 """Silence after which a session without subscriptions is closed: "about one minute"."""
+
+PERMISSIONS = {
+    "executions": ("query-open-trades", "query-closed-trades"),
+    "balances": ("query-funds", "query-ledger"),
+}
+"""What a key needs for a channel, any one of them; Kraken's pages name none."""
 
 _HEARTBEAT = Message(HEARTBEAT_TEXT, "heartbeat", "heartbeat")
 
@@ -44,6 +70,7 @@ class Subscription:
     symbol: str
     parameter: Parameter
     live: bool = False
+    stream: AccountStream | None = None
 
 
 class WsSession:
@@ -55,6 +82,9 @@ class WsSession:
         rng: chance of this session: its connection id, the time that an answer takes.
         send: takes every message that leaves.
         close: ends the connection with a close code and a reason.
+
+    Attributes:
+        face: the host that it was opened on.
     """
 
     def __init__(
@@ -66,6 +96,7 @@ class WsSession:
         close: Callable[[int, str], None],
     ) -> None:
         self.number = number
+        self.face = PUBLIC
         self.connection_id = rng.getrandbits(64)
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
         self._core = core
@@ -76,6 +107,7 @@ class WsSession:
         self._heard_ns = core.now_ns()
         self._heartbeat_ns: int | None = None
         self._snapshots: list[tuple[int, Subscription]] = []
+        self._held: list[Message] | None = None
 
     def __repr__(self) -> str:
         return f"WsSession({self.number}, {len(self.subscriptions)} subscriptions)"
@@ -91,7 +123,7 @@ class WsSession:
         self._heard_ns = now_ns
         time_in = rfc3339(now_ns)
         try:
-            self._carry_out(parse_request(raw), time_in)
+            self._carry_out(parse_request(raw, self.face), time_in)
         except Refusal as refusal:
             self._refuse(refusal, time_in)
 
@@ -125,6 +157,9 @@ class WsSession:
 
     def deliver(self, message: Message) -> None:
         """Take a message of a feed or of the exchange."""
+        if self._held is not None and message.channel in ACCOUNT_CHANNELS:
+            self._held.append(message)
+            return
         if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
             self._send_second_snapshot(message)
         self._emit(message)
@@ -143,17 +178,50 @@ class WsSession:
             time_out = self._time_out()
             self._emit(Message(pong_text(request.req_id, time_in, time_out), "pong"))
             return
+        token = self._token(request)
+        if request.method in FIELDS:
+            assert token is not None
+            self._trade(request, token, time_in)
+            return
         symbols: tuple[str | None, ...] = request.symbols or (None,)
         for symbol in symbols:
             try:
                 if request.method == "subscribe":
-                    self._subscribe(request, symbol, time_in)
+                    self._subscribe(request, symbol, token, time_in)
                 else:
                     self._unsubscribe(request, symbol, time_in)
             except Refusal as refusal:
                 self._refuse(refusal, time_in)
 
-    def _subscribe(self, request: Request, symbol: str | None, time_in: str) -> None:
+    def _token(self, request: Request) -> Token | None:
+        """Find the token that a request brings, None where it needs none."""
+        if not request.token:
+            return None
+        where = {"session": self.number, "endpoint": request.method, "channel": request.channel}
+        try:
+            return self._core.private.tokens.admit(request.token, self._core.now_ns(), **where)
+        except RestError as error:
+            raise Refusal(str(error), request.method, req_id=request.req_id) from None
+
+    def _trade(self, request: Request, token: Token, time_in: str) -> None:
+        """Carry a trading request out; answers and events leave in the order that chance gives them."""
+        self._held = []
+        answers = self._core.ws_trading.carry_out(request, token)
+        events, self._held = self._held, None
+        replies = []
+        for answer in answers:
+            time_out = self._time_out()
+            if answer.error:
+                refusal = Refusal(answer.error, request.method, req_id=request.req_id)
+                text = error_text(refusal, time_in, time_out)
+            else:
+                text = result_text(request, answer.result, time_in, time_out)
+            replies.append(Message(text, "reply"))
+        replies_first = bool(self._rng.getrandbits(1))
+        for message in [*replies, *events] if replies_first else [*events, *replies]:
+            self._emit(message)
+
+    def _subscribe(self, request: Request, symbol: str | None, token: Token | None, time_in: str) -> None:
         if self._core.player is not None:
             self._core.player.check(request)
         if symbol is not None:
@@ -167,11 +235,24 @@ class WsSession:
             suffix = " to one ohlc interval on this symbol" if other_interval else ""
             raise Refusal(f"Already subscribed{suffix}", req_id=request.req_id)
         subscription = Subscription(request.channel, symbol or "", request.parameter)
+        if token is not None and request.channel in ACCOUNT_CHANNELS:
+            subscription.stream = self._stream(request, token)
         self.subscriptions[key] = subscription
         if self._heartbeat_ns is None:
             self._heartbeat_ns = self._core.now_ns() + HEARTBEAT_NS
-        self._acknowledge(request, symbol, time_in)
-        self._begin(subscription, wants_snapshot=request.snapshot)
+        self._acknowledge(request, symbol, time_in, token)
+        # A master account that watches all its users is told no state, only what happens.
+        self._begin(subscription, wants_snapshot=request.snapshot and not request.params.get("users"))
+
+    def _stream(self, request: Request, token: Token) -> AccountStream:
+        """Make the stream of an account's channel.
+
+        Raises:
+            Refusal: the key may not see it.
+        """
+        if not token.key.permissions.intersection(PERMISSIONS[request.channel]):
+            raise Refusal("EGeneral:Permission denied", request.method, req_id=request.req_id)
+        return AccountStream(self._core, request.channel, token, request.params, self.number, self.deliver)
 
     def _begin(self, subscription: Subscription, *, wants_snapshot: bool) -> None:
         channel, symbol = subscription.channel, subscription.symbol
@@ -195,6 +276,8 @@ class WsSession:
             self._emit(self._snapshot_message(subscription))
 
     def _snapshot_message(self, subscription: Subscription) -> Message:
+        if subscription.stream is not None:
+            return subscription.stream.snapshot()
         if subscription.channel == "instrument":
             return Message(self._core.listing.message("snapshot"), "snapshot", "instrument")
         feed = self._core.feed(subscription.symbol)
@@ -204,7 +287,9 @@ class WsSession:
         if subscription.live:
             return
         subscription.live = True
-        if subscription.channel == "instrument":
+        if subscription.stream is not None:
+            subscription.stream.begin()
+        elif subscription.channel == "instrument":
             self._core.instrument_subscribers[self] = None
         else:
             self._feed(subscription).subscribe(self, subscription.channel, subscription.parameter)
@@ -220,6 +305,9 @@ class WsSession:
         self._acknowledge(request, symbol, time_in)
 
     def _withdraw(self, subscription: Subscription) -> None:
+        if subscription.stream is not None:
+            subscription.stream.end()
+            return
         if not subscription.live:
             return
         if subscription.channel == "instrument":
@@ -230,8 +318,14 @@ class WsSession:
     def _feed(self, subscription: Subscription) -> MarketFeed | ReelFeed:
         return self._core.feed(subscription.symbol)
 
-    def _acknowledge(self, request: Request, symbol: str | None, time_in: str) -> None:
-        text = ack_text(request, symbol, time_in, self._time_out())
+    def _acknowledge(
+        self, request: Request, symbol: str | None, time_in: str, token: Token | None = None
+    ) -> None:
+        extra = {}
+        if token is not None and request.channel == "executions":
+            shown = {name: request.params[name] for name in ("snap_orders", "snap_trades")}
+            extra = {"maxratecount": token.account.tier.engine_max, **shown}
+        text = ack_text(request, symbol, time_in, self._time_out(), extra)
         self._emit(Message(text, "ack", request.channel, symbol or ""))
 
     def _refuse(self, refusal: Refusal, time_in: str) -> None:
