@@ -279,14 +279,28 @@ class NonceError(AuthError):
     """The nonce was not above the highest one that the exchange has seen for this key."""
 
 
+PERMISSION_WORDS = {
+    "query-funds": "Query funds",
+    "query-open-trades": "Query open orders and trades",
+    "query-closed-trades": "Query closed orders and trades",
+    "query-ledger": "Query ledger entries",
+    "modify-trades": "Create and modify orders",
+    "close-trades": "Cancel and close orders",
+    "export-data": "Export data",
+    "create-ws-token": "WebSocket interface",
+}
+"""Permissions in the words of a key's settings page, by the names of `GetApiKeyInfo`."""
+
+
 class PermissionDeniedError(AuthError):
     """The key may not do this. `permission` is what it lacks, as the exchange names it, or ""."""
 
     permission = ""
 
     def __str__(self) -> str:
-        lacking = f"; the key lacks {self.permission}" if self.permission else ""
-        return super().__str__() + lacking
+        words = PERMISSION_WORDS.get(self.permission)
+        named = f'{self.permission} ("{words}" in its settings)' if words else printable(self.permission)
+        return super().__str__() + (f"; the key lacks {named}" if self.permission else "")
 
 
 class LockoutError(AuthError):

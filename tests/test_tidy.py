@@ -29,7 +29,7 @@ FLOORS = [
     {"core"},
     {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
     {"records", "rest_types", "instruments", "limits", "envelope", "rest_request"},
-    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history"},
+    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens"},
     {"session", "endpoints"},
     {"feed"},
     {"cli", "__main__"},
