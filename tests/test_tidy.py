@@ -110,7 +110,7 @@ def code_of(path: Path) -> str:
 def test_there_is_something_to_look_at() -> None:
     assert len(COMPILED) > 10
     assert {"errors", "types"} <= {path.stem for path in PYTHON}
-    assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.core.book"]
+    assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.core.stores"]
     assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.errors"]
 
 
