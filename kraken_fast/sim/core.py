@@ -30,6 +30,7 @@ from .instruments import Listing, Pair, PairStatus, instrument_message
 from .line import Line, State
 from .market import BookTruth, Market
 from .message import Message, status_text
+from .mishaps import Mishaps
 from .player import ReelFeed, TapePlayer
 from .private import PrivateApi
 from .rest import RestApi
@@ -37,6 +38,7 @@ from .rest_faults import Response
 from .session import WsSession
 from .tape import Tape
 from .texts import NS_PER_MS, NS_PER_S
+from .ws_orders import ASKED_MAX, Asked
 from .ws_trading import WsTrading
 
 SystemStatus = Literal["online", "cancel_only", "post_only", "limit_only", "maintenance"]
@@ -91,6 +93,9 @@ class ExchangeCore:
             disagree.
         limit_calls: whether the REST call counters refuse.
         limit_orders: whether the engine counters and the ceilings of open orders do.
+
+    Attributes:
+        asked: the trading requests that came over the WebSocket and were carried out, oldest first.
 
     Raises:
         UnknownSymbolError: a symbol was not recorded.
@@ -147,6 +152,8 @@ class ExchangeCore:
             self, self._rng("tokens"), history_cost=history_cost, limit_calls=limit_calls
         )
         self.ws_trading = WsTrading(self)
+        self.mishaps = Mishaps(self)
+        self.asked: deque[Asked] = deque(maxlen=ASKED_MAX)
         self._rest = RestApi(self)
         self._last_line = 0
         self._feeds: dict[str, MarketFeed] = {}
@@ -362,6 +369,7 @@ class ExchangeCore:
 
     def _strike(self) -> None:
         """Carry out the faults that change the exchange itself."""
+        self.mishaps.strike()
         while fault := self.faults.fire("system_status"):
             self.set_system_status(fault["status"])
         for symbol in self.listing.pairs:

@@ -110,6 +110,10 @@ class Desk:
         owner = self._resting.get((symbol, engine_id))
         return None if owner is None else owner[1]
 
+    def rests(self, order: Order) -> bool:
+        """Tell whether an order stands in a book."""
+        return order.order_id in self._engine_ids
+
     # What an account asks for --------------------------------------------------------------------------------
 
     def charge(self, account: Account, symbol: str, points: Decimal | int, now_ns: int) -> None:

@@ -7,10 +7,8 @@ without subscriptions from which nothing was heard for a minute is closed.
 
 There are no sequence numbers on public channels and no memory: a new session starts from nothing.
 
-A session on the private host takes orders as well (`ws_trading.py`) and subscribes the channels of an account
-(`streams.py`). What its own request makes those channels say is held back until the answers are known: Kraken
-fixes no order between an answer and the first event of what it answers, so chance decides for each request
-which of them leaves first.
+A session on the private host takes orders as well (`ws_orders.py`) and subscribes the channels of an account
+(`streams.py`).
 """
 
 from __future__ import annotations
@@ -36,13 +34,13 @@ from .requests import (
     error_text,
     parse_request,
     pong_text,
-    result_text,
 )
 from .streams import AccountStream
 from .tamper import Tamper
 from .texts import NS_PER_MS, NS_PER_S, NS_PER_US, rfc3339
 from .tokens import Token
 from .trade_fields import FIELDS
+from .ws_orders import Port, WsOrders
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
@@ -82,6 +80,7 @@ class WsSession:
         rng: chance of this session: its connection id, the time that an answer takes.
         send: takes every message that leaves.
         close: ends the connection with a close code and a reason.
+        reset: ends it without a word.
 
     Attributes:
         face: the host that it was opened on.
@@ -94,6 +93,7 @@ class WsSession:
         rng: random.Random,
         send: Callable[[Message], None],
         close: Callable[[int, str], None],
+        reset: Callable[[], None],
     ) -> None:
         self.number = number
         self.face = PUBLIC
@@ -107,7 +107,8 @@ class WsSession:
         self._heard_ns = core.now_ns()
         self._heartbeat_ns: int | None = None
         self._snapshots: list[tuple[int, Subscription]] = []
-        self._held: list[Message] | None = None
+        port = Port(self._emit, self.tamper.hold_back, self._time_out, reset)
+        self._orders = WsOrders(core, number, rng, port)
 
     def __repr__(self) -> str:
         return f"WsSession({self.number}, {len(self.subscriptions)} subscriptions)"
@@ -134,6 +135,7 @@ class WsSession:
             self._acts()
         for message in self.tamper.due(now_ns):
             self._send(message)
+        self._orders.advance(now_ns)
         while self._snapshots and self._snapshots[0][0] <= now_ns:
             self._snapshot(self._snapshots.pop(0)[1])
         if self._heartbeat_ns is not None and self._heartbeat_ns <= now_ns:
@@ -147,6 +149,8 @@ class WsSession:
     def deadline_ns(self) -> int:
         """When `poll` must be called next, at the latest."""
         times = [time_ns for time_ns, _ in self._snapshots[:1]]
+        if self._orders.deadline_ns is not None:
+            times.append(self._orders.deadline_ns)
         if self.tamper.next_due_ns is not None:
             times.append(self.tamper.next_due_ns)
         if self._heartbeat_ns is not None:
@@ -157,8 +161,7 @@ class WsSession:
 
     def deliver(self, message: Message) -> None:
         """Take a message of a feed or of the exchange."""
-        if self._held is not None and message.channel in ACCOUNT_CHANNELS:
-            self._held.append(message)
+        if self._orders.keeps(message):
             return
         if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
             self._send_second_snapshot(message)
@@ -166,10 +169,14 @@ class WsSession:
 
     def leave(self) -> None:
         """Forget all subscriptions: the connection is gone."""
+        streams = [held.stream for held in self.subscriptions.values() if held.stream is not None]
         for subscription in self.subscriptions.values():
             self._withdraw(subscription)
         self.subscriptions.clear()
         self._snapshots.clear()
+        self._orders.clear()
+        for account in {stream.account.name: stream.account for stream in streams}.values():
+            self._core.mishaps.gap(account, self.number)
 
     def _carry_out(self, request: Request, time_in: str) -> None:
         if self._core.faults.fire("msg_rate", session=self.number, channel=request.channel, message="error"):
@@ -181,7 +188,7 @@ class WsSession:
         token = self._token(request)
         if request.method in FIELDS:
             assert token is not None
-            self._trade(request, token, time_in)
+            self._orders.take(request, token, time_in)
             return
         symbols: tuple[str | None, ...] = request.symbols or (None,)
         for symbol in symbols:
@@ -202,24 +209,6 @@ class WsSession:
             return self._core.private.tokens.admit(request.token, self._core.now_ns(), **where)
         except RestError as error:
             raise Refusal(str(error), request.method, req_id=request.req_id) from None
-
-    def _trade(self, request: Request, token: Token, time_in: str) -> None:
-        """Carry a trading request out; answers and events leave in the order that chance gives them."""
-        self._held = []
-        answers = self._core.ws_trading.carry_out(request, token)
-        events, self._held = self._held, None
-        replies = []
-        for answer in answers:
-            time_out = self._time_out()
-            if answer.error:
-                refusal = Refusal(answer.error, request.method, req_id=request.req_id)
-                text = error_text(refusal, time_in, time_out)
-            else:
-                text = result_text(request, answer.result, time_in, time_out)
-            replies.append(Message(text, "reply"))
-        replies_first = bool(self._rng.getrandbits(1))
-        for message in [*replies, *events] if replies_first else [*events, *replies]:
-            self._emit(message)
 
     def _subscribe(self, request: Request, symbol: str | None, token: Token | None, time_in: str) -> None:
         if self._core.player is not None:
