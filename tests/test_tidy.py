@@ -28,8 +28,9 @@ FLOORS = [
     {"errors", "types", "names"},
     {"core"},
     {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
-    {"records", "rest_types", "instruments", "limits", "envelope", "rest_request"},
-    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history"},
+    {"records", "rest_types", "instruments", "limits", "envelope", "rest_request", "exchange_time"},
+    {"engine_limits", "key_check", "rest_clock"},
+    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens"},
     {"session", "endpoints"},
     {"feed"},
     {"cli", "__main__"},
@@ -110,7 +111,7 @@ def code_of(path: Path) -> str:
 def test_there_is_something_to_look_at() -> None:
     assert len(COMPILED) > 10
     assert {"errors", "types"} <= {path.stem for path in PYTHON}
-    assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.core.book"]
+    assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.core.stores"]
     assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.errors"]
 
 
