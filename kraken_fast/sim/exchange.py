@@ -21,6 +21,7 @@ from .market import BookTruth, Market, TickerTruth
 from .server import Server
 from .session import WsSession
 from .tape import Tape
+from .ws_orders import Asked
 
 
 class Exchange:
@@ -170,6 +171,11 @@ class Exchange:
     def accounts(self) -> dict[str, Account]:
         """All accounts by name."""
         return self.core.accounts
+
+    @property
+    def asked(self) -> list[Asked]:
+        """The trading requests of the WebSocket that were carried out, oldest first, and what they were told."""
+        return list(self.core.asked)
 
     @property
     def api_key(self) -> str:

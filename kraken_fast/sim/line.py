@@ -67,7 +67,7 @@ class Line:
         self.number = number
         self.state = State.UPGRADE
         self.ending: Literal["fin", "rst"] | None = None
-        self.session = WsSession(core, number, rng, self._send, self.close)
+        self.session = WsSession(core, number, rng, self._send, self.close, lambda: self._kill("rst"))
         self._core = core
         self._refused = refused
         self._wire = Wire(core.faults, number)

@@ -214,7 +214,7 @@ class PrivateApi:
                     {
                         "price": long_price(level.price, pair),
                         "qty": padded(order.qty, 8),
-                        "order_id": self._core.order_name(pair.symbol, order.order_id),
+                        "order_id": self._core.order_name(pair.symbol, order),
                         "timestamp": order.time_ns,
                     }
                     for level in side.best(depth or len(side))

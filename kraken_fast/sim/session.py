@@ -7,10 +7,8 @@ without subscriptions from which nothing was heard for a minute is closed.
 
 There are no sequence numbers on public channels and no memory: a new session starts from nothing.
 
-A session on the private host takes orders as well (`ws_trading.py`) and subscribes the channels of an account
-(`streams.py`). What its own request makes those channels say is held back until the answers are known: Kraken
-fixes no order between an answer and the first event of what it answers, so chance decides for each request
-which of them leaves first.
+A session on the private host takes orders as well (`ws_orders.py`) and subscribes the channels of an account
+(`streams.py`).
 """
 
 from __future__ import annotations
@@ -18,17 +16,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from .faces import PUBLIC
 from .faults import Fault
 from .feed import MarketFeed, Parameter
 from .frames import CLOSE_NORMAL
+from .limits import DecayingCounter
 from .message import HEARTBEAT_TEXT, Message, status_text
 from .player import ReelFeed
 from .refusals import RestError
 from .requests import (
-    ACCOUNT_CHANNELS,
     Refusal,
     Request,
     ack_text,
@@ -36,13 +35,13 @@ from .requests import (
     error_text,
     parse_request,
     pong_text,
-    result_text,
 )
 from .streams import AccountStream
 from .tamper import Tamper
 from .texts import NS_PER_MS, NS_PER_S, NS_PER_US, rfc3339
 from .tokens import Token
 from .trade_fields import FIELDS
+from .ws_orders import Port, WsOrders
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
@@ -52,6 +51,14 @@ HEARTBEAT_NS = NS_PER_S
 
 IDLE_NS = 60 * NS_PER_S
 """Silence after which a session without subscriptions is closed: "about one minute"."""
+
+LEVEL3_SYMBOLS_MAX = 200
+LEVEL3_COSTS: dict[Parameter, int] = {10: 5, 100: 25, 1000: 100}
+LEVEL3_RATES = {"starter": Decimal(200), "intermediate": Decimal(200), "pro": Decimal(500)}
+"""Symbols of one connection, points of one by its depth, points a second by the account's tier.
+
+Source: https://docs.kraken.com/api/docs/websocket-v2/level3, read 2026-08.
+"""
 
 PERMISSIONS = {
     "executions": ("query-open-trades", "query-closed-trades"),
@@ -64,12 +71,18 @@ _HEARTBEAT = Message(HEARTBEAT_TEXT, "heartbeat", "heartbeat")
 
 @dataclass(slots=True)
 class Subscription:
-    """What a session gets of one channel and symbol. The feed knows of it once it is `live`."""
+    """What a session gets of one channel and symbol. The feed knows of it once it is `live`.
+
+    Attributes:
+        token: with which it was made; it keeps the token alive.
+        stream: of an account's channel.
+    """
 
     channel: str
     symbol: str
     parameter: Parameter
     live: bool = False
+    token: Token | None = None
     stream: AccountStream | None = None
 
 
@@ -82,6 +95,7 @@ class WsSession:
         rng: chance of this session: its connection id, the time that an answer takes.
         send: takes every message that leaves.
         close: ends the connection with a close code and a reason.
+        reset: ends it without a word.
 
     Attributes:
         face: the host that it was opened on.
@@ -94,6 +108,7 @@ class WsSession:
         rng: random.Random,
         send: Callable[[Message], None],
         close: Callable[[int, str], None],
+        reset: Callable[[], None],
     ) -> None:
         self.number = number
         self.face = PUBLIC
@@ -107,7 +122,9 @@ class WsSession:
         self._heard_ns = core.now_ns()
         self._heartbeat_ns: int | None = None
         self._snapshots: list[tuple[int, Subscription]] = []
-        self._held: list[Message] | None = None
+        self._level3_points = DecayingCounter()
+        port = Port(self._emit, self.tamper.hold_back, self._time_out, reset)
+        self._orders = WsOrders(core, number, rng, port)
 
     def __repr__(self) -> str:
         return f"WsSession({self.number}, {len(self.subscriptions)} subscriptions)"
@@ -134,6 +151,7 @@ class WsSession:
             self._acts()
         for message in self.tamper.due(now_ns):
             self._send(message)
+        self._orders.advance(now_ns)
         while self._snapshots and self._snapshots[0][0] <= now_ns:
             self._snapshot(self._snapshots.pop(0)[1])
         if self._heartbeat_ns is not None and self._heartbeat_ns <= now_ns:
@@ -147,6 +165,8 @@ class WsSession:
     def deadline_ns(self) -> int:
         """When `poll` must be called next, at the latest."""
         times = [time_ns for time_ns, _ in self._snapshots[:1]]
+        if self._orders.deadline_ns is not None:
+            times.append(self._orders.deadline_ns)
         if self.tamper.next_due_ns is not None:
             times.append(self.tamper.next_due_ns)
         if self._heartbeat_ns is not None:
@@ -157,8 +177,7 @@ class WsSession:
 
     def deliver(self, message: Message) -> None:
         """Take a message of a feed or of the exchange."""
-        if self._held is not None and message.channel in ACCOUNT_CHANNELS:
-            self._held.append(message)
+        if self._orders.keeps(message):
             return
         if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
             self._send_second_snapshot(message)
@@ -166,10 +185,14 @@ class WsSession:
 
     def leave(self) -> None:
         """Forget all subscriptions: the connection is gone."""
+        streams = [held.stream for held in self.subscriptions.values() if held.stream is not None]
         for subscription in self.subscriptions.values():
             self._withdraw(subscription)
         self.subscriptions.clear()
         self._snapshots.clear()
+        self._orders.clear()
+        for account in {stream.account.name: stream.account for stream in streams}.values():
+            self._core.mishaps.gap(account, self.number)
 
     def _carry_out(self, request: Request, time_in: str) -> None:
         if self._core.faults.fire("msg_rate", session=self.number, channel=request.channel, message="error"):
@@ -181,7 +204,7 @@ class WsSession:
         token = self._token(request)
         if request.method in FIELDS:
             assert token is not None
-            self._trade(request, token, time_in)
+            self._orders.take(request, token, time_in)
             return
         symbols: tuple[str | None, ...] = request.symbols or (None,)
         for symbol in symbols:
@@ -203,24 +226,6 @@ class WsSession:
         except RestError as error:
             raise Refusal(str(error), request.method, req_id=request.req_id) from None
 
-    def _trade(self, request: Request, token: Token, time_in: str) -> None:
-        """Carry a trading request out; answers and events leave in the order that chance gives them."""
-        self._held = []
-        answers = self._core.ws_trading.carry_out(request, token)
-        events, self._held = self._held, None
-        replies = []
-        for answer in answers:
-            time_out = self._time_out()
-            if answer.error:
-                refusal = Refusal(answer.error, request.method, req_id=request.req_id)
-                text = error_text(refusal, time_in, time_out)
-            else:
-                text = result_text(request, answer.result, time_in, time_out)
-            replies.append(Message(text, "reply"))
-        replies_first = bool(self._rng.getrandbits(1))
-        for message in [*replies, *events] if replies_first else [*events, *replies]:
-            self._emit(message)
-
     def _subscribe(self, request: Request, symbol: str | None, token: Token | None, time_in: str) -> None:
         if self._core.player is not None:
             self._core.player.check(request)
@@ -234,9 +239,13 @@ class WsSession:
             other_interval = request.channel == "ohlc" and held.parameter != request.parameter
             suffix = " to one ohlc interval on this symbol" if other_interval else ""
             raise Refusal(f"Already subscribed{suffix}", req_id=request.req_id)
-        subscription = Subscription(request.channel, symbol or "", request.parameter)
-        if token is not None and request.channel in ACCOUNT_CHANNELS:
-            subscription.stream = self._stream(request, token)
+        subscription = Subscription(request.channel, symbol or "", request.parameter, token=token)
+        if token is not None:
+            if request.channel == "level3":
+                self._count_level3(request, symbol, token)
+            else:
+                subscription.stream = self._stream(request, token)
+            token.holders += 1
         self.subscriptions[key] = subscription
         if self._heartbeat_ns is None:
             self._heartbeat_ns = self._core.now_ns() + HEARTBEAT_NS
@@ -253,6 +262,23 @@ class WsSession:
         if not token.key.permissions.intersection(PERMISSIONS[request.channel]):
             raise Refusal("EGeneral:Permission denied", request.method, req_id=request.req_id)
         return AccountStream(self._core, request.channel, token, request.params, self.number, self.deliver)
+
+    def _count_level3(self, request: Request, symbol: str | None, token: Token) -> None:
+        """Count a subscription of level 3.
+
+        Raises:
+            Refusal: there are too many, or too many in a second. Kraken's words for that were not recorded.
+        """
+        if not self._core.private.gate.limit_calls:
+            return
+        held = sum(subscription.channel == "level3" for subscription in self.subscriptions.values())
+        rate = LEVEL3_RATES[token.account.tier_name]
+        cost = LEVEL3_COSTS[request.parameter]
+        if held >= LEVEL3_SYMBOLS_MAX:
+            raise Refusal("Symbols limit exceeded", request.method, symbol, request.req_id)
+        if self._level3_points.points(rate, self._core.now_ns()) + cost > rate:
+            raise Refusal("Exceeded msg rate", request.method, symbol, request.req_id)
+        self._level3_points.add(cost)
 
     def _begin(self, subscription: Subscription, *, wants_snapshot: bool) -> None:
         channel, symbol = subscription.channel, subscription.symbol
@@ -305,6 +331,8 @@ class WsSession:
         self._acknowledge(request, symbol, time_in)
 
     def _withdraw(self, subscription: Subscription) -> None:
+        if subscription.token is not None:
+            subscription.token.holders -= 1
         if subscription.stream is not None:
             subscription.stream.end()
             return
