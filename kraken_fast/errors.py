@@ -282,14 +282,28 @@ class NonceError(AuthError):
     """The nonce was not above the highest one that the exchange has seen for this key."""
 
 
+PERMISSION_WORDS = {
+    "query-funds": "Query funds",
+    "query-open-trades": "Query open orders and trades",
+    "query-closed-trades": "Query closed orders and trades",
+    "query-ledger": "Query ledger entries",
+    "modify-trades": "Create and modify orders",
+    "close-trades": "Cancel and close orders",
+    "export-data": "Export data",
+    "create-ws-token": "WebSocket interface",
+}
+"""Permissions in the words of a key's settings page, by the names of `GetApiKeyInfo`."""
+
+
 class PermissionDeniedError(AuthError):
     """The key may not do this. `permission` is what it lacks, as the exchange names it, or ""."""
 
     permission = ""
 
     def __str__(self) -> str:
-        lacking = f"; the key lacks {self.permission}" if self.permission else ""
-        return super().__str__() + lacking
+        words = PERMISSION_WORDS.get(self.permission)
+        named = f'{self.permission} ("{words}" in its settings)' if words else printable(self.permission)
+        return super().__str__() + (f"; the key lacks {named}" if self.permission else "")
 
 
 class LockoutError(AuthError):
@@ -345,6 +359,8 @@ class OutcomeUnknownError(KrakenFastError):
     Attributes:
         endpoint: what was called.
         cl_ord_id: of the order, or None if it had none.
+        cl_ord_ids: of each order of the call, in the order given, None for those without; one for a single order.
+        order_ids: of the orders that the call was to change or cancel, as the caller named them.
         retryable: True for cancels only, which may be repeated: cancelling twice is cancelling once.
         order: the live order, when order entry raised this: await its `resolved()`.
     """
@@ -352,15 +368,27 @@ class OutcomeUnknownError(KrakenFastError):
     sent = True
     order: object = None
 
-    def __init__(self, endpoint: str, reason: str, *, cl_ord_id: str | None = None, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        reason: str,
+        *,
+        cl_ord_id: str | None = None,
+        cl_ord_ids: Iterable[str | None] = (),
+        order_ids: Iterable[str] = (),
+        retryable: bool = False,
+    ) -> None:
         self.endpoint = endpoint
         self.reason = reason
         self.cl_ord_id = cl_ord_id
+        self.cl_ord_ids = tuple(cl_ord_ids) or ((cl_ord_id,) if cl_ord_id else ())
+        self.order_ids = tuple(order_ids)
         self.retryable = retryable
         super().__init__(endpoint, reason)
 
     def __str__(self) -> str:
-        which = f" {printable(self.cl_ord_id)}" if self.cl_ord_id else ""
+        ids = [each for each in (*self.cl_ord_ids, *self.order_ids) if each]
+        which = f" {printable(', '.join(ids), 200)}" if ids else ""
         todo = "it may be repeated" if self.retryable else "look it up before anything else"
         return f"outcome of {self.endpoint}{which} unknown: {printable(self.reason, 200)}; {todo}"
 

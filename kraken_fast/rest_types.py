@@ -678,7 +678,7 @@ class Edited:
 class Cancelled:
     """Cancels were accepted; `pending` if they wait in a queue. What was filled before, a query tells."""
 
-    count: int = wire("count", whole, 0)
+    count: int = wire("count", whole)
     pending: bool = wire("pending", flag, False)
 
 

@@ -12,6 +12,7 @@ from rest_box import KEY_INFO, SECOND, Call, World, ok, refusal
 
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
+from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import (
     AuthError,
     CircuitOpenError,
@@ -42,6 +43,7 @@ ORDER = {
     "cl_ord_id": "kf-5",
 }
 PAGE = HttpResponse(502, {}, b"<html>502</html>")
+PAIR = {"XXBTZUSD": {"altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD"}}
 BALANCE = ok({"ZUSD": "1.5"})
 
 
@@ -283,6 +285,58 @@ def test_an_order_whose_caller_is_cancelled_goes_on_to_its_answer(caplog: pytest
             gaps = [b.at_ns - a.at_ns for a, b in zip(world.port.calls, world.port.calls[1:], strict=False)]
             assert min(gaps) >= 0.2 * SECOND
         assert "502" in caplog.text
+
+    world.run(main())
+
+
+@pytest.mark.fault("R13", kind="D")
+def test_an_order_whose_caller_is_cancelled_while_it_waits_never_leaves() -> None:
+    world = World(AddOrder=ok({"txid": ["O1"]}), Balance=BALANCE)
+    world.port.latency_s = 1.0
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            read = asyncio.create_task(client.call("Balance"))
+            await asyncio.sleep(0.1)
+            order = asyncio.create_task(client.call("AddOrder", ORDER))  # behind the read
+            await asyncio.sleep(0.1)
+            order.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await order
+            await read
+            await asyncio.sleep(10)
+            assert not world.port.named("AddOrder")
+            assert client.stats().waiting == 0
+            late = asyncio.create_task(client.call("Balance"))
+            await asyncio.sleep(0.1)
+            order = asyncio.create_task(client.call("AddOrder", ORDER))
+            await asyncio.sleep(0.1)
+        with pytest.raises(ClosedError):
+            await order  # the client was closed
+        await asyncio.gather(late, return_exceptions=True)
+        assert not world.port.named("AddOrder")
+
+    world.run(main())
+
+
+@pytest.mark.fault("O18", kind="D")
+@pytest.mark.parametrize("failure", [never, PAGE, ResponseError("reset"), refusal("EService:Busy"), ok({"x": 1})])
+def test_a_batch_without_an_answer_names_each_of_its_orders(failure: Any) -> None:
+    world = World(AddOrderBatch=failure, CancelOrderBatch=failure, AmendOrder=failure, AssetPairs=ok(PAIR))
+    rows = [{"cl_ord_id": "kf-1", "volume": "1"}, {"volume": "1"}, {"cl_ord_id": "kf-3", "volume": "1"}]
+
+    async def main() -> None:
+        async with world.client(RestClient, settings=RestSettings(limits=False)) as client:
+            with pytest.raises(OutcomeUnknownError, match="kf-1, kf-3") as caught:
+                await client.add_orders(symbol="BTC/USD", orders=rows, deadline=None)
+            assert caught.value.cl_ord_ids == ("kf-1", None, "kf-3")
+            with pytest.raises(OutcomeUnknownError, match="O1, O2") as caught:
+                await client.cancel_orders(order_ids=["O1", "O2"], cl_ord_ids=["kf-9"])
+            assert (caught.value.order_ids, caught.value.cl_ord_ids) == (("O1", "O2"), ("kf-9",))
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.amend_order(order_id="O7", qty="1", deadline=None)
+            assert (caught.value.order_ids, caught.value.cl_ord_ids) == (("O7",), ())
+        assert len(world.port.named("AddOrderBatch")) == 1
 
     world.run(main())
 

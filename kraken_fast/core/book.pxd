@@ -63,6 +63,8 @@ cdef class OrderBook(Book):
     cdef readonly Line line
     cdef bint portable
     cdef bint _complete                # a snapshot of this epoch was applied, and every update since
+    cdef bint begins                   # the last applied message was a snapshot
+    cdef object seat                   # what an arbiter of several lines knows of this book, or None
     cdef readonly uint64_t messages    # applied
     cdef readonly uint64_t verified
     cdef readonly uint64_t mismatched

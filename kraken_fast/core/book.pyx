@@ -445,6 +445,7 @@ cdef class OrderBook(Book):
         if stamp.us == self.stamp.us and stamp.ns == self.stamp.ns and checksum == self.checksum and self.messages:
             self.duplicates += stamp.us != INT64_MIN
         self.checksum = <uint32_t>checksum if checksum >= 0 else self.computed_checksum()
+        self.begins = snapshot
         if snapshot:
             self._complete = True
         self.changed_ns = recv_ns

@@ -143,6 +143,11 @@ class Network:
         """Let the exchange look now, that is as the next thing that happens."""
         self._set_pump(self._timeline.now_ns)
 
+    def lose_machine(self) -> None:
+        """End all connections as when the client's process is killed: its kernel resets them, nobody says good-bye."""
+        for connection in tuple(self.connections.values()):
+            connection.lose()
+
     def _accept(self, connection: Connection, answer: asyncio.Future[Line]) -> None:
         def arrive(line: Line | Exception) -> None:
             self.loop.set_readable(lambda: _settle(answer, line))
@@ -232,6 +237,11 @@ class Connection:
         """The client closed its end."""
         self._transport = None
         self.up.send(self._leave)
+
+    def lose(self) -> None:
+        """The client's process is gone: what it still has to read and to send is lost."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def flush(self) -> None:
         """Send what the line has to say; read what it may not have read so far."""
