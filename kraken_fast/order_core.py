@@ -29,11 +29,11 @@ from .errors import (
     RateLimitError,
     UnknownSymbolError,
 )
-from .exchange_clock import ExchangeClock
+from .exchange_time import ExchangeTime
 from .journal import Journal
 from .live_order import Order
 from .order_line import TradingLine, Written
-from .order_rate import TRADING_TIERS, TradingBudget
+from .order_rate import TradingBudget
 from .order_records import ExecutionLike, OrderState
 from .order_request import Stamps, encode_request
 from .order_rules import check_states
@@ -52,6 +52,12 @@ REQ_ID_FIRST, REQ_ID_LAST = 2**30, 2**31 - 1
 
 PING_S = 10.0
 """The exchange's time is asked for this often."""
+
+STAMP_NS = 1_000
+"""Resolution of the exchange's stamps."""
+
+TIME_ERROR_MAX_NS = SECOND_NS
+"""With more doubt about the exchange's time no order leaves."""
 
 _S = OrderState
 
@@ -96,9 +102,9 @@ class OrderCore:
     ) -> None:
         self.settings = settings or OrderSettings()
         self.clock = clock or SystemClock()
-        self.exchange_clock = ExchangeClock()
-        self.table = OrderTable(journal, TradingBudget(TRADING_TIERS[self.settings.tier]))
-        self.resolution = Resolution(self.table, self.exchange_clock, line.gapless_since)
+        self.exchange_time = ExchangeTime()
+        self.table = OrderTable(journal, TradingBudget(self.settings.tier))
+        self.resolution = Resolution(self.table, self.exchange_time, line.gapless_since)
         self.switch = DeadMansSwitch(timeout_s=self.settings.switch_s or 60, renew_s=self.settings.renew_s)
         self.status: SystemStatus | None = None
         self.on_event: Callable[[str], None] = lambda _text: None
@@ -182,6 +188,16 @@ class OrderCore:
             raise OrderBlockedError(f"the kill switch is on: {self._killed}", retryable=False)
         if self._blocked:
             raise OrderBlockedError(self._blocked)
+
+    def _exchange_ns(self, now_ns: int) -> int:
+        """Give the exchange's time of a monotonic time of ours, ns since epoch.
+
+        Raises:
+            OrderBlockedError: it is not known well enough for a deadline.
+        """
+        if not self.exchange_time.is_known or self.exchange_time.error_ns(now_ns) > TIME_ERROR_MAX_NS:
+            raise OrderBlockedError("the exchange's time is not known, and a deadline needs it")
+        return self.exchange_time.now_ns(now_ns)
 
     def _pair(self, symbol: str) -> Instrument:
         pair = self._instruments(symbol)
@@ -292,20 +308,14 @@ class OrderCore:
         now_ns = self.clock.monotonic_ns
         if ack.method == "pong":
             sent_ns = self._pings.pop(ack.req_id, None) if ack.req_id is not None else None
-            if sent_ns is not None and ack.time_in_ns is not None and ack.time_out_ns is not None:
-                self.exchange_clock.note(
-                    sent_ns=sent_ns, time_in_ns=ack.time_in_ns, time_out_ns=ack.time_out_ns, got_ns=now_ns
-                )
+            if sent_ns is not None and ack.time_in_ns is not None:
+                self.exchange_time.note(ack.time_in_ns, sent_ns=sent_ns, recv_ns=now_ns, resolution_ns=STAMP_NS)
                 self.resolution.pong(ack.time_in_ns)
                 self._pump()
             return
         if ack.req_id is None or ack.req_id < REQ_ID_FIRST:
             return
-        pending = self.table.on_reply(ack, now_ns)
-        if pending is not None and ack.time_in_ns is not None and ack.time_out_ns is not None:
-            self.exchange_clock.note(
-                sent_ns=pending.sent_ns, time_in_ns=ack.time_in_ns, time_out_ns=ack.time_out_ns, got_ns=now_ns
-            )
+        self.table.on_reply(ack, now_ns)
         if self.table.unknown or self.table.amending:
             self._pump()
 
@@ -432,7 +442,7 @@ class OrderCore:
     def _settle_ready(self) -> None:
         if not self._blocked or self._ready is None:
             return
-        is_known = self.resolution.is_idle and self.exchange_clock.is_known and self._was_snapshot
+        is_known = self.resolution.is_idle and self.exchange_time.is_known and self._was_snapshot
         if is_known:
             self._blocked = ""
             if not self._ready.done():

@@ -12,44 +12,15 @@ Source: websocket-v2.md section 16; https://docs.kraken.com/api/docs/guides/spot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .engine_limits import ENGINE_TIERS, penalty, tier_of
+from .limits import Tier
 from .policy import SECOND_NS
 
+OPEN_ORDERS_MAX = {"starter": 60, "intermediate": 80, "pro": 225}
+"""Of one pair."""
 
-@dataclass(frozen=True, slots=True)
-class TradingTier:
-    """The trading counter of one verification level.
-
-    Attributes:
-        points_max: the threshold, which `maxratecount` of the executions acknowledgement tells.
-        open_orders_max: of one pair.
-    """
-
-    name: str
-    points_max: int
-    decay_per_s: float
-    open_orders_max: int
-
-
-TRADING_TIERS = {
-    "starter": TradingTier("starter", 60, 1.0, 60),
-    "intermediate": TradingTier("intermediate", 125, 2.34, 80),
-    "pro": TradingTier("pro", 180, 3.75, 225),
-}
-
-_AGES_S = (5, 10, 15, 45, 90, 300)
-_BY_AGE = {
-    "amend": (3, 2, 1, 0, 0, 0),
-    "edit": (6, 5, 4, 2, 1, 0),
-    "cancel": (8, 6, 5, 4, 2, 1),
-}
+_ENDPOINTS = {"amend": "AmendOrder", "edit": "EditOrder", "cancel": "CancelOrder"}
 _FIXED = {"add": 1, "amend": 1, "edit": 1, "cancel": 0}
-
-
-def tier_of(points_max: int) -> TradingTier | None:
-    """Find the tier by its threshold."""
-    return next((tier for tier in TRADING_TIERS.values() if tier.points_max == points_max), None)
 
 
 def cost_of(kind: str, age_ns: int | None = None) -> int:
@@ -59,17 +30,13 @@ def cost_of(kind: str, age_ns: int | None = None) -> int:
     (1, 3, 4)
     """
     points = _FIXED[kind]
-    if age_ns is not None and kind in _BY_AGE:
-        for limit_s, more in zip(_AGES_S, _BY_AGE[kind], strict=True):
-            if age_ns < limit_s * SECOND_NS:
-                return points + more
-    return points
+    return points if age_ns is None or kind not in _ENDPOINTS else points + penalty(_ENDPOINTS[kind], age_ns)
 
 
 class PairCounter:
     """The counter of one pair.
 
-    >>> counter = PairCounter(TRADING_TIERS["starter"])
+    >>> counter = PairCounter(ENGINE_TIERS["starter"])
     >>> counter.begin(60); counter.end(60, 0)
     >>> counter.wait_ns(1, 0), counter.wait_ns(1, 2 * SECOND_NS)
     (1000000001, 0)
@@ -77,7 +44,7 @@ class PairCounter:
 
     __slots__ = ("_level", "_level_ns", "_under_way", "tier")
 
-    def __init__(self, tier: TradingTier) -> None:
+    def __init__(self, tier: Tier) -> None:
         self.tier = tier
         self._level = 0.0
         self._level_ns = 0
@@ -120,9 +87,14 @@ class TradingBudget:
 
     PAIRS_MAX = 4096
 
-    def __init__(self, tier: TradingTier = TRADING_TIERS["starter"]) -> None:
-        self.tier = tier
+    def __init__(self, tier: str = "starter") -> None:
+        self.tier = ENGINE_TIERS[tier]
         self._pairs: dict[str, PairCounter] = {}
+
+    @property
+    def open_orders_max(self) -> int:
+        """The ceiling of open orders of one pair."""
+        return OPEN_ORDERS_MAX[self.tier.name]
 
     def pair(self, symbol: str) -> PairCounter:
         """Give the counter of a pair."""
@@ -134,10 +106,7 @@ class TradingBudget:
         return counter
 
     def set_points_max(self, points_max: int) -> None:
-        """Learn the tier from `maxratecount`; a threshold that no tier has keeps the slowest decay."""
-        slowest = TRADING_TIERS["starter"]
-        self.tier = tier_of(points_max) or TradingTier(
-            "unlisted", points_max, slowest.decay_per_s, slowest.open_orders_max
-        )
+        """Learn the tier from `maxratecount`."""
+        self.tier = ENGINE_TIERS[tier_of(points_max)]
         for counter in self._pairs.values():
             counter.tier = self.tier

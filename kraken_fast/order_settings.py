@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Literal
 
+from .engine_limits import ENGINE_TIERS
 from .errors import ConfigError
-from .order_rate import TRADING_TIERS
 from .order_rules import DEADLINE_MAX_S, DEADLINE_MIN_S
 
 
@@ -80,7 +80,7 @@ class OrderSettings:
             ("on_unknown", ("raise", "wait")),
             ("when_limited", ("wait", "refuse")),
             ("on_exit", ("leave", "cancel", "ask")),
-            ("tier", tuple(TRADING_TIERS)),
+            ("tier", tuple(ENGINE_TIERS)),
         ):
             if getattr(self, name) not in words:
                 raise ConfigError(name, getattr(self, name), f"one of {', '.join(words)}")

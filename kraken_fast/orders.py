@@ -224,7 +224,7 @@ class OrderEntry(CancelCalls, OrderCore):
         text = self._set_deadline((live,), deadline_s)
         encoded = encode_params({**params, "deadline": text})
         now_ns = self.clock.monotonic_ns
-        self.table.write_intents("add", (live,), encoded, now_ns, self.exchange_clock.epoch_ns(now_ns))
+        self.table.write_intents("add", (live,), encoded, now_ns, self._exchange_ns(now_ns))
         self._to_wire("add_order", (live,), encoded, params["symbol"], cost_of("add"), expected=1)
         if live.state is _S.JOURNALLED:
             self._fall_back((live,), "AddOrder", lambda: add_fields(params, live.symbol, text), self._accept_rest)
@@ -234,7 +234,7 @@ class OrderEntry(CancelCalls, OrderCore):
         now_ns = self.clock.monotonic_ns
         seconds = self.settings.deadline_s if deadline_s is None else check_deadline(deadline_s)
         deadline_ns = now_ns + round(seconds * SECOND_NS)
-        epoch_ns = self.exchange_clock.epoch_ns(deadline_ns)
+        epoch_ns = self._exchange_ns(now_ns) + deadline_ns - now_ns
         for order in orders:
             order.deadline_ns, order.deadline_epoch_ns = deadline_ns, epoch_ns
         return self._stamps.ms(epoch_ns)
@@ -312,7 +312,7 @@ class OrderEntry(CancelCalls, OrderCore):
         text = self._set_deadline(lives, deadline_s)
         encoded = encode_params({"symbol": symbol, "orders": all_params, "deadline": text})
         now_ns = self.clock.monotonic_ns
-        self.table.write_intents("batch", lives, encoded, now_ns, self.exchange_clock.epoch_ns(now_ns))
+        self.table.write_intents("batch", lives, encoded, now_ns, self._exchange_ns(now_ns))
         self._to_wire("batch_add", lives, encoded, symbol, cost, expected=1)
         if all(live.state is _S.JOURNALLED for live in lives):
             self._fall_back(
@@ -420,7 +420,7 @@ class OrderEntry(CancelCalls, OrderCore):
         now_ns = self.clock.monotonic_ns
         seconds = self.settings.deadline_s if deadline_s is None else check_deadline(deadline_s)
         deadline_ns = now_ns + round(seconds * SECOND_NS)
-        epoch_ns = self.exchange_clock.epoch_ns(deadline_ns)
+        epoch_ns = self._exchange_ns(now_ns) + deadline_ns - now_ns
         now = {"order_qty": live.order_qty, "limit_price": live.limit_price, **live.params}
         now.update(order_qty=live.order_qty, limit_price=live.limit_price)
         old = {name: now.get(name) for name in params}
@@ -429,7 +429,7 @@ class OrderEntry(CancelCalls, OrderCore):
         which = {"order_id": live.order_id} if live.order_id else {"cl_ord_id": live.cl_ord_id}
         encoded = encode_params({**which, **params, "deadline": text})
         try:
-            self.table.write_amend(live, encoded, self.exchange_clock.epoch_ns(now_ns), epoch_ns)
+            self.table.write_amend(live, encoded, self._exchange_ns(now_ns), epoch_ns)
         except JournalError:
             live.amending = None
             raise
@@ -540,7 +540,7 @@ class OrderEntry(CancelCalls, OrderCore):
         text = self._set_deadline((live,), deadline_s)
         encoded = encode_params({"order_id": order_id, **params, "deadline": text})
         now_ns = self.clock.monotonic_ns
-        self.table.write_intents("edit", (live,), encoded, now_ns, self.exchange_clock.epoch_ns(now_ns))
+        self.table.write_intents("edit", (live,), encoded, now_ns, self._exchange_ns(now_ns))
         self._to_wire("edit_order", (live,), encoded, symbol, cost, expected=1)
         if live.state is _S.JOURNALLED:
             # REST's EditOrder loses the user reference, so its outcome could not be found out.

@@ -35,7 +35,7 @@ def check_limits(
         InvalidOrderError: the order breaks one, and says by how much.
         OrderBlockedError: too many are open, or it cannot be judged without a quote.
     """
-    most = table.budget.tier.open_orders_max
+    most = table.budget.open_orders_max
     if limits.open_orders_max is not None and limits.open_orders_max < most:
         most = limits.open_orders_max
     if table.open_count(symbol) >= most:

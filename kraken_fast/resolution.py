@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .exchange_clock import ExchangeClock
+from .exchange_time import ExchangeTime
 from .live_order import Order
 from .order_records import OrderState
 from .order_table import OrderTable
@@ -132,7 +132,7 @@ class Resolution:
         gapless_since: whether the executions stream is up, and had no gap since a monotonic time.
     """
 
-    def __init__(self, table: OrderTable, clock: ExchangeClock, gapless_since: Callable[[int], bool]) -> None:
+    def __init__(self, table: OrderTable, clock: ExchangeTime, gapless_since: Callable[[int], bool]) -> None:
         self.doubtful: dict[str, Order] = {}
         self.sweeps = 0
         self.failures = 0
@@ -328,8 +328,8 @@ class Resolution:
         for search in self._searches.values():
             order = search.order
             if not search.is_amend and not order.deadline_ns and self._clock.is_known and order.deadline_epoch_ns:
-                order.deadline_ns = self._clock.monotonic_ns(order.deadline_epoch_ns)  # of an earlier run
-                order.deadline_ns = max(order.deadline_ns, now_ns - 10 * REST_LAG_NS)
+                ahead_ns = order.deadline_epoch_ns - self._clock.now_ns(now_ns)  # of an earlier run
+                order.deadline_ns = max(1, now_ns + ahead_ns + self._clock.error_ns(now_ns))
 
     def _settle_terms(self, search: _Search, now_ns: int) -> None:
         amending = search.order.amending
