@@ -139,7 +139,7 @@ class PrivateApi:
             "query_to": "0",
             "created_time": str(key.created_ns // NS_PER_S),
             "modified_time": str(key.created_ns // NS_PER_S),
-            "ip_allowlist": [],
+            "ip_allowlist": list(key.ip_allowlist),
             "last_used": str(key.used_ns // NS_PER_S),
         }
 
