@@ -96,6 +96,8 @@ class Subscriptions:
         self._warnings: set[str] = set()
         self._events: list[Event] = []
         self._token: Secret | None = None
+        self.refused_token: Secret | None = None
+        """The last one that the exchange refused."""
         self._token_number = 0
         self._level3_pacer = Pacer(rate_per_s=1.0, burst=1)
         self.strays = 0
@@ -429,7 +431,8 @@ class Subscriptions:
 
     def _token_refused(self, entry: Entry, request: Request, reason: str, now_ns: int) -> None:
         if request.token_number == self._token_number:
-            self._token = None  # the first of several to be told; the next token is another
+            # The first of several to be told; the next token is another.
+            self.refused_token, self._token = self._token or self.refused_token, None
         if entry.token_refused:
             # A fresh one was refused too: without a pause the next would only cost calls.
             entry.token_refused = False

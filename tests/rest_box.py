@@ -154,12 +154,13 @@ class Boxed:
         self.core = ExchangeCore(["BTC/USD"], seed=1, now_ns=world.timeline.wall_ns, **options)
         account = next(iter(self.core.accounts.values()))
         (self.api_key,) = account.keys
+        self.otp: Callable[[], str] | None = None
         self.port = CorePort(self.core, world.clock, Random(9), way_s)
 
     def client(self, kind: type[Any], **others: Any) -> Any:
         others.setdefault("settings", RestSettings())
         return kind(
-            Credentials(self.api_key.key, self.api_key.secret),
+            Credentials(self.api_key.key, self.api_key.secret, otp=self.otp),
             endpoints=Endpoints(rest_url="http://127.0.0.1:1"),
             http=self.port,
             clock=self.world.clock,

@@ -69,6 +69,7 @@ cdef class Arbiter:
     cdef Words words
     cdef dict queues                     # Seat -> OrderBooks that wait, oldest first
 
+    cdef int code_of(self, Words words, int code) except -1
     cdef Status deliver_book(self, OrderBook book) except FAILED
     cdef Status waiting_book(self, Post post, Seat seat, OrderBook book, int64_t recv_ns) except FAILED
     cdef Status join(self, Post post) except FAILED

@@ -335,7 +335,7 @@ cdef class Arbiter:
             self.candles[key] = CandlePost(symbol, interval, (<Leg>self.legs[0]).line)
         return self.candles[key]
 
-    def code_of(self, Words words, int code):
+    cdef int code_of(self, Words words, int code) except -1:
         """Our code of a word that a line has learned."""
         cdef bytes text
         if code < KNOWN_WORDS:

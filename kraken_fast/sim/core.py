@@ -23,6 +23,7 @@ from typing import Literal
 from ..errors import ConfigError
 from .account import Account, NewAccount, open_account
 from .desk import Desk
+from .engine import Order as EngineOrder
 from .faults import Faults
 from .feed import MarketFeed
 from .ids import derived
@@ -226,7 +227,8 @@ class ExchangeCore:
         if feed is None:
             pair = self.listing.pair(symbol)
             rng = self._rng(f"market {symbol}")
-            feed = MarketFeed(Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate))
+            market = Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate)
+            feed = MarketFeed(market, lambda order: self.order_name(symbol, order))
             feed.market.on_fills = self.desk.on_fills
             self._feeds[symbol] = feed
             self._govern(feed.market)
@@ -270,9 +272,9 @@ class ExchangeCore:
             return 1 / self.market(f"{quote}/{asset}").trades[-1].price
         return None
 
-    def order_name(self, symbol: str, engine_id: int) -> str:
+    def order_name(self, symbol: str, order: EngineOrder) -> str:
         """Give the id under which the world sees a resting order: an account's own, or one of the crowd's."""
-        return self.desk.order_id(symbol, engine_id) or derived("O", self.seed, symbol, engine_id)
+        return order.name or derived("O", self.seed, symbol, order.order_id)
 
     def http_delay_ns(self, path: str) -> int:
         """Tell how long a request is still under way; whoever carries it waits so long before `http`."""

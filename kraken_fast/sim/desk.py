@@ -362,7 +362,14 @@ class Desk:
         """Send an order to its market and book what it takes."""
         kind = "market" if order.limit_price is None else "limit"
         engine_id, trades = market.submit(
-            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind, display=order.display
+            order.side,
+            qty,
+            order.limit_price,
+            now_ns,
+            owned=True,
+            ord_type=kind,
+            display=order.display,
+            name=order.order_id,
         )
         for trade in trades:
             order = self._book(account, order, trade, maker=False)

@@ -20,7 +20,7 @@ from .texts import NS_PER_S, NS_PER_US, padded
 TRIGGERED = ("stop-loss", "take-profit", "stop-loss-limit", "take-profit-limit")
 LIMITS = ("limit", "iceberg")
 ORDER_TYPES = ("market", *LIMITS, *TRIGGERED)
-UNSERVED = ("trailing-stop", "trailing-stop-limit", "settle-position")
+UNSERVED = ("trailing-stop", "trailing-stop-limit")
 """Kraken knows these types, this box does not: it says that the feature is disabled, not that it never was."""
 
 DEADLINE_MAX_NS = 60 * NS_PER_S
@@ -219,6 +219,8 @@ def close_prose(close: Close) -> str:
 
 def _order_type(params: Params) -> str:
     order_type = params.text("ordertype") or ""
+    if order_type == "settle-position":  # there is no margin here, so there are no positions
+        raise RestError("EOrder:Unknown position")
     if order_type in UNSERVED:
         raise RestError("EAPI:Feature disabled")
     if order_type not in ORDER_TYPES:

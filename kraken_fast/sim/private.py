@@ -139,7 +139,7 @@ class PrivateApi:
             "query_to": "0",
             "created_time": str(key.created_ns // NS_PER_S),
             "modified_time": str(key.created_ns // NS_PER_S),
-            "ip_allowlist": [],
+            "ip_allowlist": list(key.ip_allowlist),
             "last_used": str(key.used_ns // NS_PER_S),
         }
 
@@ -214,7 +214,7 @@ class PrivateApi:
                     {
                         "price": long_price(level.price, pair),
                         "qty": padded(order.qty, 8),
-                        "order_id": self._core.order_name(pair.symbol, order.order_id),
+                        "order_id": self._core.order_name(pair.symbol, order),
                         "timestamp": order.time_ns,
                     }
                     for level in side.best(depth or len(side))

@@ -16,17 +16,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from .faces import PUBLIC
 from .faults import Fault
 from .feed import MarketFeed, Parameter
 from .frames import CLOSE_NORMAL
+from .limits import DecayingCounter
 from .message import HEARTBEAT_TEXT, Message, status_text
 from .player import ReelFeed
 from .refusals import RestError
 from .requests import (
-    ACCOUNT_CHANNELS,
     Refusal,
     Request,
     ack_text,
@@ -51,6 +52,14 @@ HEARTBEAT_NS = NS_PER_S
 IDLE_NS = 60 * NS_PER_S
 """Silence after which a session without subscriptions is closed: "about one minute"."""
 
+LEVEL3_SYMBOLS_MAX = 200
+LEVEL3_COSTS: dict[Parameter, int] = {10: 5, 100: 25, 1000: 100}
+LEVEL3_RATES = {"starter": Decimal(200), "intermediate": Decimal(200), "pro": Decimal(500)}
+"""Symbols of one connection, points of one by its depth, points a second by the account's tier.
+
+Source: https://docs.kraken.com/api/docs/websocket-v2/level3, read 2026-08.
+"""
+
 PERMISSIONS = {
     "executions": ("query-open-trades", "query-closed-trades"),
     "balances": ("query-funds", "query-ledger"),
@@ -62,12 +71,18 @@ _HEARTBEAT = Message(HEARTBEAT_TEXT, "heartbeat", "heartbeat")
 
 @dataclass(slots=True)
 class Subscription:
-    """What a session gets of one channel and symbol. The feed knows of it once it is `live`."""
+    """What a session gets of one channel and symbol. The feed knows of it once it is `live`.
+
+    Attributes:
+        token: with which it was made; it keeps the token alive.
+        stream: of an account's channel.
+    """
 
     channel: str
     symbol: str
     parameter: Parameter
     live: bool = False
+    token: Token | None = None
     stream: AccountStream | None = None
 
 
@@ -107,6 +122,7 @@ class WsSession:
         self._heard_ns = core.now_ns()
         self._heartbeat_ns: int | None = None
         self._snapshots: list[tuple[int, Subscription]] = []
+        self._level3_points = DecayingCounter()
         port = Port(self._emit, self.tamper.hold_back, self._time_out, reset)
         self._orders = WsOrders(core, number, rng, port)
 
@@ -223,9 +239,13 @@ class WsSession:
             other_interval = request.channel == "ohlc" and held.parameter != request.parameter
             suffix = " to one ohlc interval on this symbol" if other_interval else ""
             raise Refusal(f"Already subscribed{suffix}", req_id=request.req_id)
-        subscription = Subscription(request.channel, symbol or "", request.parameter)
-        if token is not None and request.channel in ACCOUNT_CHANNELS:
-            subscription.stream = self._stream(request, token)
+        subscription = Subscription(request.channel, symbol or "", request.parameter, token=token)
+        if token is not None:
+            if request.channel == "level3":
+                self._count_level3(request, symbol, token)
+            else:
+                subscription.stream = self._stream(request, token)
+            token.holders += 1
         self.subscriptions[key] = subscription
         if self._heartbeat_ns is None:
             self._heartbeat_ns = self._core.now_ns() + HEARTBEAT_NS
@@ -242,6 +262,23 @@ class WsSession:
         if not token.key.permissions.intersection(PERMISSIONS[request.channel]):
             raise Refusal("EGeneral:Permission denied", request.method, req_id=request.req_id)
         return AccountStream(self._core, request.channel, token, request.params, self.number, self.deliver)
+
+    def _count_level3(self, request: Request, symbol: str | None, token: Token) -> None:
+        """Count a subscription of level 3.
+
+        Raises:
+            Refusal: there are too many, or too many in a second. Kraken's words for that were not recorded.
+        """
+        if not self._core.private.gate.limit_calls:
+            return
+        held = sum(subscription.channel == "level3" for subscription in self.subscriptions.values())
+        rate = LEVEL3_RATES[token.account.tier_name]
+        cost = LEVEL3_COSTS[request.parameter]
+        if held >= LEVEL3_SYMBOLS_MAX:
+            raise Refusal("Symbols limit exceeded", request.method, symbol, request.req_id)
+        if self._level3_points.points(rate, self._core.now_ns()) + cost > rate:
+            raise Refusal("Exceeded msg rate", request.method, symbol, request.req_id)
+        self._level3_points.add(cost)
 
     def _begin(self, subscription: Subscription, *, wants_snapshot: bool) -> None:
         channel, symbol = subscription.channel, subscription.symbol
@@ -294,6 +331,8 @@ class WsSession:
         self._acknowledge(request, symbol, time_in)
 
     def _withdraw(self, subscription: Subscription) -> None:
+        if subscription.token is not None:
+            subscription.token.holders -= 1
         if subscription.stream is not None:
             subscription.stream.end()
             return

@@ -44,7 +44,7 @@ class AccountStream:
     Args:
         core: the exchange.
         channel: executions or balances.
-        token: with which it was subscribed; the stream keeps it alive.
+        token: with which it was subscribed.
         options: of the subscription.
         session: its number, for faults.
         deliver: takes the messages.
@@ -66,19 +66,16 @@ class AccountStream:
         self.account = token.account
         self.sequence = 0
         self._core = core
-        self._token = token
         self._options = options
         self._session = session
         self._deliver = deliver
-        token.holders += 1
 
     def begin(self) -> None:
         """Begin to tell."""
         self.account.listeners.append(self)
 
     def end(self) -> None:
-        """Tell no more, and let the token go."""
-        self._token.holders -= 1
+        """Tell no more."""
         if self in self.account.listeners:
             self.account.listeners.remove(self)
 
