@@ -30,8 +30,10 @@ FLOORS = [
     {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
     {"records", "rest_types", "instruments", "limits", "envelope", "rest_request"},
     {"dial", "subscriptions", "transport", "events", "replay", "rest", "history"},
-    {"session", "endpoints"},
-    {"feed"},
+    {"session", "endpoints", "shares", "readings", "health", "availability"},
+    {"feed", "lines", "clients", "delivery", "fallback", "account_source"},
+    {"gaps", "validate", "reader"},
+    {"coordinator"},
     {"cli", "__main__"},
 ]
 SIM_MAY = {"errors", "types", "sim"}
