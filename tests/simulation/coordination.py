@@ -217,7 +217,7 @@ class World:
         assert connection is not None
         transport = connection._dialer.current
         assert transport is not None
-        port: int = transport.transport.get_extra_info("sockname")[1]
+        port: int = transport.transport.underlying_transport.get_extra_info("sockname")[1]
         number = port - 40_000
         line = self.network.connections[number].line
         assert line is not None
