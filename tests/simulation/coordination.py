@@ -205,7 +205,8 @@ class World:
         """Wait for a condition; give the seconds it took, and fail after `within_s`."""
         start_s = self.now_s
         while not condition():
-            assert self.now_s - start_s < within_s, f"seed {self.seed}: not true within {within_s} s: {self.events[-9:]}"
+            told = self.events[-9:]
+            assert self.now_s - start_s < within_s, f"seed {self.seed}: not true within {within_s} s: {told}"
             await asyncio.sleep(step_s)
         return self.now_s - start_s
 
