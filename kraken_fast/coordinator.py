@@ -56,7 +56,7 @@ from .rest_types import TradePage
 from .session import SessionSettings
 from .shares import ShareLedger, Shares
 from .types import Instrument
-from .validate import Validator
+from .validate import CheckSummary, Validator
 
 _log = logging.getLogger("kraken_fast.coordinator")
 
@@ -547,6 +547,18 @@ class UnifiedDataCoordinator:
         now_ns = self._clock.monotonic_ns
         self._ledger.delivered(self._arbiter.news, now_ns)
         return self._ledger.whole() if whole else self._ledger.window(now_ns)
+
+    def checks(self) -> CheckSummary:
+        """Give how the comparisons of lines with REST came out."""
+        return self._validator.summary()
+
+    async def check(self) -> int:
+        """Compare the lines with REST now, if its share allows; gives how many breaches were found.
+
+        Raises:
+            KrakenFastError: REST did not answer.
+        """
+        return await self._validator.round()
 
     def availability(self) -> dict[str, float]:
         """Give for each symbol the share of time since the start in which it could be served within `max_age_ms`."""

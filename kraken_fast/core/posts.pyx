@@ -19,8 +19,8 @@ in that sequence. From this follows what a message is:
   snapshots may hold what no update ever told, so a line that has told all but those is level.
 
 A line that lags is followed by nobody, one that is alone is the head: no line is preferred, and nothing has to be
-switched when one dies. If the head's line is gone and the others tell only what is late, for longer than any line may
-lag, the head was wrong (a time from the future), and the first that still speaks becomes the head.
+switched when one dies. If nothing is news for longer than any line may lag, though lines speak, the head was wrong (a
+time from the future on a line that fell silent), and the first that still speaks becomes the head.
 
 Invariant: a state is published once, and in the order of one of its lines.
 Bench: benchmarks/bench_coordinator.py.
@@ -152,7 +152,7 @@ cdef class Post:
             return self._publish(seat, mark, begins, recv_ns)
         if order == 0 and begins and (self.whole or not self.holder.serves() or self.holder is seat):
             return self._publish(seat, mark, begins, recv_ns)
-        if recv_ns - self.news_ns > <int64_t>LATE_MAX_NS and not self.holder.serves():
+        if recv_ns - self.news_ns > <int64_t>LATE_MAX_NS:
             return self._publish(seat, mark, begins, recv_ns)
         if begins:
             seat.placed = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from report import note
@@ -126,7 +127,7 @@ def test_a_thousand_readers_of_hundreds_of_symbols_are_few_calls() -> None:
             seconds = world.now_s - at_s
             note(f"1,200 reads in an outage of {len(names)} symbols: REST calls in {seconds:.0f} s", len(calls))
             assert len(calls) <= 5 + seconds + 1, "the exchange's counter: a burst of five, then one a second"
-            spaces = [b[0] - a[0] for a, b in zip(calls, calls[1:], strict=False)]
+            spaces = [b[0] - a[0] for a, b in pairwise(calls)]
             assert min(spaces) >= 0.1 - 1e-6
 
     world.run(main())
