@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
@@ -23,6 +24,7 @@ from kraken_fast.errors import (
     ConfigError,
     ConnectError,
     InvalidOrderError,
+    KrakenFastError,
     LockoutError,
     NonceError,
     OrderRejectedError,
@@ -31,6 +33,7 @@ from kraken_fast.errors import (
     RateLimitError,
     RequestTimeoutError,
     ResponseError,
+    TlsError,
     UnavailableError,
 )
 from kraken_fast.http import HttpResponse
@@ -289,6 +292,44 @@ def test_a_lost_answer_leaves_the_outcome_unknown_and_nothing_is_sent_again(fail
         assert len(world.port.named("AddOrder")) == 1
 
     world.run(main())
+
+
+TRANSPORT: dict[str, list[Any]] = {
+    "connect_refused_or_dns": [ConnectError("refused")],
+    "tls_or_write_failed_before_body_sent": [TlsError("expired"), ResponseError("reset", sent=False)],
+    "timeout_or_reset_after_send": [never, ResponseError("reset")],
+    "http_2xx_non_json": [HttpResponse(200, {}, b"<html>"), HttpResponse(204, {}, b"")],
+    "http_400_404_405_without_envelope": [HttpResponse(status, {}, b"x") for status in (400, 404, 405)],
+    "http_401_403": [HttpResponse(status, {}, b"x") for status in (401, 403)],
+    "http_408_425": [HttpResponse(status, {}, b"x") for status in (408, 425)],
+    "http_429": [HttpResponse(429, {"retry-after": "1"}, b"x")],
+    "http_500_502_503_504": [HttpResponse(status, {}, b"x") for status in (500, 502, 503, 504)],
+    "http_520_to_527": [HttpResponse(status, {}, b"x") for status in range(520, 528)],
+}
+"""How each row of the table's transport part comes about."""
+
+
+@pytest.mark.fault("O03", kind="D")
+@pytest.mark.parametrize("row", TRANSPORT)
+def test_every_row_of_the_transport_table_proves_no_more_than_it_says(row: str) -> None:
+    table = json.loads((Path(__file__).parent / "data" / "errors.json").read_text())["transport"]
+    assert set(TRANSPORT) == set(table)
+    for failure in TRANSPORT[row]:
+        world = World(AddOrder=failure, Balance=failure)
+
+        async def main(world: World = world) -> None:
+            async with world.client(RestCore) as client:
+                with pytest.raises(KrakenFastError) as caught:
+                    await client.call("AddOrder", ORDER)
+                is_unknown = table[row]["order_outcome"] == "unknown"
+                assert isinstance(caught.value, OutcomeUnknownError) == is_unknown == caught.value.sent
+                assert len(world.port.named("AddOrder")) == 1
+                with pytest.raises(KrakenFastError) as caught:
+                    await client.call("Balance")
+                assert caught.value.retryable == (table[row]["class"] in ("retryable", "unknown_outcome", "rate_limit")
+                                                  and not isinstance(caught.value, TlsError))  # fmt: skip
+
+        world.run(main())
 
 
 @pytest.mark.fault("R07", kind="D")
