@@ -219,7 +219,7 @@ class Account(Books):
         entry = LedgerEntry(self.ids.new("L"), ref_id, time_ns, kind, asset, amount, fee, balance)
         self.balances[asset] = balance
         self.ledger[entry.ledger_id] = entry
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):
             listener.on_ledger(entry)
         return entry
 
@@ -234,7 +234,7 @@ class Account(Books):
             self._live.pop(order.order_id, None)
         if event.execution is not None:
             self.executions[event.execution.exec_id] = event.execution
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):
             listener.on_order(event)
 
     def as_of(self, time_ns: int) -> Books:

@@ -110,6 +110,10 @@ class Desk:
         owner = self._resting.get((symbol, engine_id))
         return None if owner is None else owner[1]
 
+    def rests(self, order: Order) -> bool:
+        """Tell whether an order stands in a book."""
+        return order.order_id in self._engine_ids
+
     # What an account asks for --------------------------------------------------------------------------------
 
     def charge(self, account: Account, symbol: str, points: Decimal | int, now_ns: int) -> None:
@@ -358,7 +362,14 @@ class Desk:
         """Send an order to its market and book what it takes."""
         kind = "market" if order.limit_price is None else "limit"
         engine_id, trades = market.submit(
-            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind, display=order.display
+            order.side,
+            qty,
+            order.limit_price,
+            now_ns,
+            owned=True,
+            ord_type=kind,
+            display=order.display,
+            name=order.order_id,
         )
         for trade in trades:
             order = self._book(account, order, trade, maker=False)

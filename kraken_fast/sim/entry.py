@@ -127,8 +127,9 @@ class Trading:
             "volume": params.text("volume") or format(order.qty, "f"),
             "price": params.text("price") or format(order.price, "f"),
             "displayvol": params.text("displayvol") or format(min(order.display, order.left), "f"),
-            "oflags": params.names("oflags") + [flag for flag in ("fcib", "fciq") if order.flag(flag)],
+            "oflags": _edited_flags(params.names("oflags"), order),
             "deadline": params.text("deadline"),
+            "userref": params.text("newuserref"),
         }
         self._desk.charge(account, order.symbol, 1, call.now_ns)
         asked = self._draft(Params(fields), pair, call.now_ns)
@@ -232,6 +233,12 @@ class Trading:
             or (name and order.userref and str(order.userref) == name)
             or (cl_ord_id and order.cl_ord_id == cl_ord_id)
         ]
+
+
+def _edited_flags(flags: list[str], order: Order) -> list[str]:
+    """Give the flags of an order's successor, which keeps the currency of the fee unless told."""
+    fees = ("fcib", "fciq")
+    return flags if set(fees) & set(flags) else flags + [flag for flag in fees if order.flag(flag)]
 
 
 def _changed(order: Order, params: Params, pair: Pair, last: Decimal) -> Order:
