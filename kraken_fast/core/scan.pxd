@@ -8,6 +8,10 @@ from .rfc3339 cimport DateCache
 from .tables cimport Record, Row, Table, Value
 
 
+cdef enum:
+    OPENING_MAX = 64                # bytes of a message's beginning that are remembered
+
+
 @cython.final
 cdef class Scanner:
     # The result of the last scan; pointers in it die with the message.
@@ -31,6 +35,10 @@ cdef class Scanner:
     cdef Py_ssize_t _unescaped_capacity
     cdef const char* _data_later
     cdef const Row* _row           # whose key was read last; NULL at an object's end
+    cdef char[OPENING_MAX] _opening    # how the message before began, channel and type included
+    cdef Py_ssize_t _opening_size
+    cdef Channel _opening_channel
+    cdef const char* _opened       # where it lay; NULL if it began otherwise
     cdef bint _null                # the value read last was null
     cdef DateCache _dates
 
@@ -44,6 +52,7 @@ cdef class Scanner:
     cdef const char* _members(
         self, const char* p, const Table* table, Record* record, const Row* row, uint32_t named,
     ) noexcept
+    cdef void _learn_opening(self, const char* message) noexcept
     cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept
     cdef const char* _value(self, const char* p, const Row* row, Value* value) noexcept
     cdef const char* _amount(self, const char* p, Value* value) noexcept
