@@ -12,11 +12,11 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from .instruments import Pair
-from .params import Params, invalid, plain_decimal
+from .params import WORTH_MAX, Params, invalid, plain_decimal
 from .records import ZERO, Close, Order, StpType
 from .refusals import RestError
 from .texts import NS_PER_S, NS_PER_US, padded
-from .trailing import WORTH_MAX, check_trail, followed
+from .trailing import check_trail, followed
 
 TRAILING = ("trailing-stop", "trailing-stop-limit")
 TRIGGERED = ("stop-loss", "take-profit", "stop-loss-limit", "take-profit-limit", *TRAILING)
