@@ -28,6 +28,9 @@ EXPIRE_MIN_NS = 5 * NS_PER_S
 EXPIRE_MAX_NS = 31 * 86_400 * NS_PER_S
 """An order lives at most one month if it is to expire."""
 
+START_MAX_NS = 366 * 86_400 * NS_PER_S
+"""Kraken documents no bound for a start; later than this no box lives."""
+
 SCHEDULE_AHEAD_NS = 5 * NS_PER_S
 """An order that starts sooner than this is not counted as scheduled."""
 
@@ -287,6 +290,8 @@ def _time_in_force(params: Params, order_type: str, now_ns: int) -> tuple[str, i
 
 def _start(params: Params, now_ns: int) -> int:
     start_ns = _moment(params, "starttm", now_ns)
+    if start_ns > now_ns + START_MAX_NS:
+        raise invalid("starttm")
     return start_ns if start_ns > now_ns else 0
 
 
