@@ -15,9 +15,10 @@ from conftest import Box
 box = Box(["BTC/USD", "ETH/USD"], seed=3, rate=50)
 clients = [box.open(), box.open()]
 box.faults.inject("bad_checksum", probability=0.1, count=None)
-box.faults.inject("mutate", probability=0.1, count=None)
+public = ("book", "ticker", "trade", "ohlc")
+box.faults.inject("mutate", probability=0.1, count=None, channel=public)
 for client in clients:
-    for channel in ("book", "ticker", "trade", "ohlc"):
+    for channel in public:
         client.subscribe(channel, ["BTC/USD", "ETH/USD"])
 trader, queues = box.trader(), box.open("/l3/v2")
 clients += [trader, queues]
