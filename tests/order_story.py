@@ -25,7 +25,8 @@ def sent(world: OrderWorld, method: str) -> list[dict[str, Any]]:
 def only_once(world: OrderWorld) -> None:
     """Nothing is at the exchange twice, and nothing was asked for twice."""
     assert all(len(orders) == 1 for orders in world.truth().values())
-    names = [request["params"].get("cl_ord_id") for request in sent(world, "add_order")]
+    asked = [request["params"] for request in sent(world, "add_order")]
+    names = [params.get("cl_ord_id") or params["order_userref"] for params in asked]
     assert len(names) == len(set(names))
 
 

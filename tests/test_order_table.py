@@ -103,7 +103,7 @@ def test_a_batch_that_names_nothing() -> None:
 def test_an_answer_that_names_another_order_is_none() -> None:
     desk = table()
     (order,) = sent(desk, "mine")
-    desk.on_reply(Ack("add_order", 1, True, None, None, {"order_id": "O", "cl_ord_id": "other"}, None, None), 2)  # noqa: FBT003
+    desk.on_reply(Ack("add_order", 1, True, None, None, {"order_id": "O", "cl_ord_id": "other"}, None, None), 2)
     assert order.state is OrderState.UNKNOWN and order.order_id is None
 
 
@@ -126,7 +126,7 @@ def test_tables_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = table()
     for number in range(500):
         sent(desk, f"n{number}", req_id=number)
-        desk.on_reply(Ack("add_order", number, False, "EOrder:Insufficient funds", None, None, None, None), 2)  # noqa: FBT003
+        desk.on_reply(Ack("add_order", number, False, "EOrder:Insufficient funds", None, None, None, None), 2)
         desk.on_execution(Row(exec_type="new", order_status="new", order_id=f"O{number}"), 3)
     assert len(desk._names) <= 51 and len(desk.external) <= 50 and len(desk._pending) <= 50
     assert desk.open_count("BTC/USD") == 0
