@@ -43,7 +43,7 @@ def read_answer(response: HttpResponse, call: CallFacts, *, epoch_s: float = 0.0
         ResponseError: the answer is none.
         OutcomeUnknownError: either, for a call that acts, and nothing proves that it did not.
     """
-    if response.status != 200 and not _is_envelope(response):
+    if not 200 <= response.status < 300 and not _is_envelope(response):
         _raise_by_status(response, call, epoch_s)
     if response.body[:2] == b"PK":  # a zip: the one answer without an envelope
         return response.body

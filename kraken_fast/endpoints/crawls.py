@@ -17,12 +17,12 @@ class Crawls(MarketCalls, AccountCalls):
     def iter_trades(
         self, *, symbol: str, since_ns: int = 0, until_ns: int | None = None, cursor: str = ""
     ) -> TradeHistory:
-        """Give public trades, oldest first, from a time until another or until now."""
+        """Give public trades, oldest first, from a time until another, both included, or until now."""
 
         async def fetch(since_ns: int) -> TradePage:
             return await self.fetch_trades(symbol=symbol, since_ns=since_ns, count=1000, max_age_s=0)
 
-        return TradeHistory(fetch, since_ns=since_ns, until_ns=until_ns, cursor=cursor)
+        return TradeHistory(fetch, since_ns=max(0, since_ns - 1), until_ns=until_ns, cursor=cursor)
 
     def iter_candles(
         self, *, symbol: str, interval: int = 1, since_s: int | None = None, cursor: str = ""

@@ -72,7 +72,7 @@ def told(trader: Any) -> list[str]:
     return steps
 
 
-# Amend and edit -------------------------------------------------------------------------------------------------
+# Amend and edit ----------------------------------------------------------------------------------------------
 
 
 def test_amending_is_answered_with_the_recorded_bytes(box: Any, trader: Any) -> None:
@@ -108,9 +108,8 @@ def test_an_amended_trigger(box: Any, trader: Any) -> None:
 
 def test_an_edit_is_a_new_order(box: Any, trader: Any) -> None:
     old = trader.done("add_order", order_userref=5, **LIMIT)["order_id"]
-    trader.order(
-        "edit_order", order_id=old, symbol=BTC, limit_price=990.0, order_userref=6, fee_preference="base", post_only=True
-    )
+    changes = {"limit_price": 990.0, "order_userref": 6, "fee_preference": "base", "post_only": True}
+    trader.order("edit_order", order_id=old, symbol=BTC, **changes)
     assert form(reply(trader)) == form(CATALOGUE["resp.edit"])
     new = the(box)
     assert (new.limit_price, new.qty, new.userref, new.oflags) == (990, D("0.5"), 6, "fcib,post")
@@ -123,7 +122,7 @@ def test_an_edit_is_a_new_order(box: Any, trader: Any) -> None:
     assert trader.refused("edit_order", order_id=the(box).order_id, symbol=BTC, order_qty=1) == "EOrder:Invalid order"
 
 
-# Batches ----------------------------------------------------------------------------------------------------------
+# Batches -----------------------------------------------------------------------------------------------------
 
 
 def of(order: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -168,7 +167,7 @@ def test_a_batch_of_cancels(box: Any, trader: Any) -> None:
     assert trader.refused("cancel_order") == "EGeneral:Invalid arguments"
 
 
-# The dead man's switch ----------------------------------------------------------------------------------------------
+# The dead man's switch ---------------------------------------------------------------------------------------
 
 
 def test_the_dead_mans_switch(box: Any, trader: Any) -> None:
@@ -200,7 +199,7 @@ def test_the_dead_mans_switch(box: Any, trader: Any) -> None:
     assert trader.refused("cancel_all_orders_after", timeout=1.5) == "Timeout field must be a number_integer"
 
 
-# What an order can say ------------------------------------------------------------------------------------------------
+# What an order can say ---------------------------------------------------------------------------------------
 
 
 def test_time_in_force(box: Any, trader: Any, other: Any) -> None:
@@ -311,7 +310,8 @@ def test_a_conditional_close(box: Any, trader: Any, other: Any) -> None:
     other.done("add_order", **{**SELL, "limit_price": 1000.0, "order_qty": 0.2})
     trader.poll()
     parent, child = box.account.orders.values()
-    assert (child.side, child.order_type, child.qty, child.ref_id) == ("sell", "stop-loss-limit", D("0.2"), parent.order_id)
+    assert (child.side, child.order_type, child.qty) == ("sell", "stop-loss-limit", D("0.2"))
+    assert child.ref_id == parent.order_id
     row = next(row for row in trader.rows() if row["order_id"] == child.order_id)
     assert row["ord_ref_id"] == parent.order_id
     assert trader.refused("add_order", conditional=close, cl_ord_id="mine", **LIMIT).startswith("EGeneral:Invalid")
@@ -379,7 +379,7 @@ def test_deprecated_names_are_understood_and_warned_of(box: Any, trader: Any) ->
     assert the(box).price == 900
 
 
-# Limits ------------------------------------------------------------------------------------------------------------------
+# Limits ------------------------------------------------------------------------------------------------------
 
 
 def test_the_documented_sums_of_the_rate_counter(box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
