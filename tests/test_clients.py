@@ -40,7 +40,8 @@ def test_what_is_ours_is_used_as_it_is() -> None:
 def test_a_ccxt_instance_hands_over_its_key_and_its_addresses() -> None:
     found = resolve_client(ccxt_like(), nonces=MemoryNonces())
     assert (found.has_key, found.endpoints) == (True, Endpoints())
-    box = {"api": {"public": "http://127.0.0.1:81/", "private": "http://127.0.0.1:81", "ws": {"publicV2": "ws://127.0.0.1:82/v2"}}}
+    rest = "http://127.0.0.1:81"
+    box = {"api": {"public": rest + "/", "private": rest, "ws": {"publicV2": "ws://127.0.0.1:82/v2"}}}
     found = resolve_client(ccxt_like(urls=box), nonces=MemoryNonces())
     assert found.endpoints == Endpoints(ws_url="ws://127.0.0.1:82/v2", rest_url="http://127.0.0.1:81")
     assert found.client.host == "127.0.0.1"

@@ -157,7 +157,8 @@ cdef class Post:
         if begins:
             seat.placed = False
         if order < 0:
-            seat.lag_ns = (self.ring[(self.count - 1) % RING].at - mark.at) * 1000       # by the exchange's clock
+            # By the exchange's clock.
+            seat.lag_ns = (self.ring[(self.count - 1) % RING].at - mark.at) * 1000
             self.late += 1
             return VERDICT_LATE
         self.odd += 1
