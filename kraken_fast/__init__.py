@@ -45,10 +45,13 @@ if TYPE_CHECKING:
     from .errors import HandshakeError as HandshakeError
     from .errors import HeartbeatTimeoutError as HeartbeatTimeoutError
     from .errors import InvalidOrderError as InvalidOrderError
+    from .errors import JournalError as JournalError
     from .errors import KrakenFastError as KrakenFastError
     from .errors import LockoutError as LockoutError
     from .errors import NonceError as NonceError
     from .errors import NoSourceError as NoSourceError
+    from .errors import OrderBlockedError as OrderBlockedError
+    from .errors import OrderEndedError as OrderEndedError
     from .errors import OrderRejectedError as OrderRejectedError
     from .errors import OutcomeUnknownError as OutcomeUnknownError
     from .errors import PermissionDeniedError as PermissionDeniedError
@@ -106,10 +109,11 @@ _HOMES = {
     "errors": (
         "AuthError", "CaptureError", "ChecksumError", "CircuitOpenError", "ClosedError", "ConfigError",
         "ConnectError", "ConnectionLostError", "DecodeError", "ExchangeError", "HandshakeError",
-        "HeartbeatTimeoutError", "InvalidOrderError", "KrakenFastError", "LockoutError", "NoSourceError", "NonceError",
-        "OrderRejectedError", "OutcomeUnknownError", "PermissionDeniedError", "ProtocolError", "RateLimitError",
-        "RequestTimeoutError", "ResponseError", "SourceError", "StaleDataError", "SubscriptionError", "TlsError",
-        "TransportError", "UnavailableError", "UnknownSymbolError", "UsageError",
+        "HeartbeatTimeoutError", "InvalidOrderError", "JournalError", "KrakenFastError", "LockoutError",
+        "NoSourceError", "NonceError", "OrderBlockedError", "OrderEndedError", "OrderRejectedError",
+        "OutcomeUnknownError", "PermissionDeniedError", "ProtocolError", "RateLimitError", "RequestTimeoutError",
+        "ResponseError", "SourceError", "StaleDataError", "SubscriptionError", "TlsError", "TransportError",
+        "UnavailableError", "UnknownSymbolError", "UsageError",
     ),
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),

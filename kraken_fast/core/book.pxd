@@ -20,7 +20,7 @@ cdef struct Side:
     int32_t sign             # 1 for bids, -1 for asks
     bint changed             # the ten best moved since `joined` was computed
     Token joined
-    Token[TOP] tokens        # of the ten best, best first; length 0: to be computed
+    Token[TOP] tokens        # of the ten best, best first
 
 
 cdef struct RawLevel:
