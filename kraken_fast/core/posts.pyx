@@ -87,7 +87,8 @@ cdef class Post:
 
     Attributes:
         channel, symbol, interval: what it is about.
-        count: states published. due: those of them that every line has to tell. copies, repeats, late, odd: messages that were not.
+        count: states published. due: those of them that every line has to tell.
+        copies, repeats, late, odd: messages that were not published.
         news_ns: arrival of the last one published.
         seats: one for each line that has told something.
     """
