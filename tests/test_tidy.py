@@ -40,7 +40,7 @@ FLOORS = [
     {"gaps", "validate", "reader"},
     {"metrics"},
     {"coordinator"},
-    {"cli", "__main__"},
+    {"cli", "examples", "__main__"},
 ]
 SIM_MAY = {"errors", "types", "sim"}
 CORE_MAY = {"errors", "types", "core"}
