@@ -25,7 +25,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 EXCERPT_MAX = 80
@@ -483,6 +483,24 @@ class StaleDataError(SourceError):
     def __str__(self) -> str:
         age = "" if self.age_ms is None else f", {self.age_ms:.0f} ms old"
         return f"{printable(self.what)} is {self.quality}{age}"
+
+
+class NoSourceError(SourceError):
+    """No source can give the value: nothing is invented in its place.
+
+    Attributes:
+        what: that was asked for.
+        reasons: why not, by source: each line's name, and `rest`.
+    """
+
+    def __init__(self, what: str, reasons: Mapping[str, str]) -> None:
+        self.what = what
+        self.reasons = dict(reasons)
+        super().__init__(what, self.reasons)
+
+    def __str__(self) -> str:
+        listed = "; ".join(f"{name}: {printable(reason, 200)}" for name, reason in self.reasons.items())
+        return f"no source for {printable(self.what)}: {listed or 'none is configured'}"
 
 
 class CircuitOpenError(SourceError):

@@ -21,7 +21,9 @@ class RestQueries(Protocol):
         """See `RestClient`."""
         ...
 
-    async def fetch_closed_orders(self, *, start: int, ofs: int, without_count: bool) -> OrderPage:
+    async def fetch_closed_orders(
+        self, *, start: int, end: int | None, ofs: int, closetime: str, without_count: bool
+    ) -> OrderPage:
         """See `RestClient`."""
         ...
 
@@ -29,7 +31,7 @@ class RestQueries(Protocol):
         """See `RestClient`."""
         ...
 
-    async def fetch_fills(self, *, start: int, ofs: int, without_count: bool) -> FillPage:
+    async def fetch_fills(self, *, start: int, end: int | None, ofs: int, without_count: bool) -> FillPage:
         """See `RestClient`."""
         ...
 
@@ -49,9 +51,9 @@ async def carry_out(rest: RestQueries, sweep: Sweep) -> list[OrderInfo]:
 
     if sweep.since_s is not None:
         add(await rest.fetch_open_orders())
-        add(await _all_closed(rest, sweep.since_s))
+        add(await _all_closed(rest, sweep.since_s, sweep.until_s))
         if sweep.with_fills:
-            filled = await _all_filled(rest, sweep.since_s)
+            filled = await _all_filled(rest, sweep.since_s, sweep.until_s)
             await _query(rest, [order_id for order_id in filled if order_id not in found], add)
     await _query(rest, [order_id for order_id in sweep.order_ids if order_id not in found], add)
     return list(found.values())
@@ -62,20 +64,22 @@ async def _query(rest: RestQueries, order_ids: list[str], add: Any) -> None:
         add(await rest.query_orders(order_ids=order_ids[first : first + ORDER_IDS_MAX]))
 
 
-async def _all_closed(rest: RestQueries, start: int) -> list[OrderInfo]:
+async def _all_closed(rest: RestQueries, start: int, end: int | None) -> list[OrderInfo]:
     rows: list[OrderInfo] = []
     for page in range(PAGES_MAX):
-        answer = await rest.fetch_closed_orders(start=start, ofs=page * PAGE_ROWS, without_count=True)
+        answer = await rest.fetch_closed_orders(
+            start=start, end=end, ofs=page * PAGE_ROWS, closetime="open", without_count=True
+        )
         rows += answer.orders
         if len(answer.orders) < PAGE_ROWS:
             return rows
     raise DecodeError("ClosedOrders", 0, "", f"more than {PAGES_MAX} pages since {start}")
 
 
-async def _all_filled(rest: RestQueries, start: int) -> list[str]:
+async def _all_filled(rest: RestQueries, start: int, end: int | None) -> list[str]:
     order_ids: dict[str, None] = {}
     for page in range(PAGES_MAX):
-        answer = await rest.fetch_fills(start=start, ofs=page * PAGE_ROWS, without_count=True)
+        answer = await rest.fetch_fills(start=start, end=end, ofs=page * PAGE_ROWS, without_count=True)
         order_ids.update(dict.fromkeys(fill.order_id for fill in answer.trades))
         if len(answer.trades) < PAGE_ROWS:
             return list(order_ids)

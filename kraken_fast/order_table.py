@@ -87,6 +87,7 @@ class Counts:
     doubled: int = 0
     corrections: int = 0
     journal_failures: int = 0
+    callback_failures: int = 0
     by_evidence: Counter[str] = field(default_factory=Counter)
 
 
@@ -352,7 +353,8 @@ class OrderTable:
             order = self._names.get(f"#{row.order_userref}")
             if order is not None and order.order_id not in (None, row.order_id):
                 order = None  # its close order, which bears the same number
-        if order is None and row.order_id and row.exec_type not in ("trade", "filled", "canceled", "expired"):
+        begins = row.exec_type not in ("trade", "filled", "canceled", "expired")
+        if order is None and row.order_id and begins and not row.recovered:  # a query may show what has ended since
             order = self._add_external(row)
         return order
 
@@ -406,7 +408,12 @@ class OrderTable:
         if now.is_final:
             self._finish(order, before)
         if self.on_order is not None:
-            self.on_order(order, before)
+            try:
+                self.on_order(order, before)
+            except Exception:
+                # The order's life goes on whatever its listener does.
+                self.counts.callback_failures += 1
+                _log.exception("a listener failed on %s (%d so far)", order.name, self.counts.callback_failures)
 
     def _finish(self, order: Order, before: OrderState) -> None:
         if order.is_external:

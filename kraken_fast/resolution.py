@@ -48,8 +48,13 @@ PAUSES_S = (1.0, 2.0, 5.0, 13.0)
 AGAIN_S, AGAIN_MAX_S = 1.0, 15.0
 """After a failed question, doubling."""
 
-SINCE_BEFORE_S = 60
-"""Queries begin so long before the first order was sent. Source: rest.md section 12."""
+TOGETHER_NS = SECOND_NS // 2
+"""A last sweep waits so long for others that are due then: each costs much, and answers for all."""
+
+WINDOW_S = 5
+"""Orders are looked for that were opened so long before the first was sent, up to so long after the last deadline.
+rest.md asks for 60 s because of the clock's doubt; here the times are the exchange's own, known within a second. A
+narrow window keeps a sweep to one page where an account trades much."""
 
 ORDER_IDS_MAX = 50
 
@@ -60,12 +65,14 @@ class Sweep:
 
     Attributes:
         order_ids: to be asked for by id.
-        since_s: open and closed orders since this time of the exchange, None for not at all.
+        since_s, until_s: open orders, and closed ones that were opened in this time of the exchange; None for not at
+            all, or for no end.
         with_fills: fills too, and the orders of those that are not known.
     """
 
     order_ids: tuple[str, ...]
     since_s: int | None
+    until_s: int | None
     with_fills: bool
 
 
@@ -257,11 +264,12 @@ class Resolution:
                 lag_s = (began_ns - deadline_ns) // SECOND_NS
                 proof = f"not among open and closed orders nor fills, asked {lag_s} s after its deadline"
                 self._absent(search, now_ns, proof)
-            elif search.next_ns <= began_ns:
+            elif search.next_ns <= now_ns:
                 search.sweeps += 1
                 pause_s = PAUSES_S[search.sweeps] if search.sweeps < len(PAUSES_S) else None
-                later_ns = proves_ns if pause_s is None else now_ns + round(pause_s * SECOND_NS)
-                search.next_ns = max(now_ns + SECOND_NS, min(later_ns, max(proves_ns, now_ns + SECOND_NS)))
+                last_ns = max(proves_ns + TOGETHER_NS, now_ns + SECOND_NS)
+                early_ns = last_ns if pause_s is None else now_ns + round(pause_s * SECOND_NS)
+                search.next_ns = min(early_ns, last_ns)
 
     def failed(self, now_ns: int) -> None:
         """A sweep could not be completed: it proves nothing, and is made again."""
@@ -279,14 +287,18 @@ class Resolution:
         ids += [search.order.order_id for search in ready if search.is_amend and search.order.order_id]
         names = [search for search in ready if not (search.is_amend and search.order.order_id)]
         since_s: int | None = None
+        until_s: int | None = None
         with_fills = False
         if ready:
             # Whoever is asked for by queries profits, due or not: one sweep answers for all.
             all_of = [search for search in self._searches.values() if search.by_queries]
             began_ns = min((search.order.sent_epoch_ns for search in all_of), default=0)
-            since_s = max(0, began_ns // SECOND_NS - SINCE_BEFORE_S)
+            since_s = max(0, began_ns // SECOND_NS - WINDOW_S)
+            deadlines = [search.order.deadline_epoch_ns for search in all_of if not search.is_amend]
+            if deadlines and min(deadlines) > 0:
+                until_s = max(deadlines) // SECOND_NS + WINDOW_S
             with_fills = any(now_ns >= _times_of(search)[1] + REST_LAG_NS for search in names if _times_of(search)[1])
-        return Sweep(tuple(dict.fromkeys(ids)), since_s, with_fills)
+        return Sweep(tuple(dict.fromkeys(ids)), since_s, until_s, with_fills)
 
     def _doubts(self, now_ns: int, times: list[int]) -> list[Order]:
         for name in [name for name, order in self.doubtful.items() if not order.state.is_live]:

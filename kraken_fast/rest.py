@@ -217,6 +217,11 @@ class RestCore:
             await asyncio.wait(self._sender.acting)
         await self._http.close()
 
+    @property
+    def has_key(self) -> bool:
+        """Whether it can make private calls."""
+        return self._credentials is not None
+
     def stats(self) -> RestStats:
         """Tell how the client stands."""
         now_ns = self.clock.monotonic_ns

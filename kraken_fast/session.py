@@ -78,6 +78,7 @@ class SessionSettings:
         budget: bound on connection attempts; None counts those of all this user's processes on this machine.
         ssl_context: must verify, unless the host is loopback.
         use_aiofastnet: picows' faster transports; off under a loop of virtual time.
+        name: of the line, in events and logs.
     """
 
     clock: Clock | None = None
@@ -87,6 +88,7 @@ class SessionSettings:
     budget: AttemptBudget | None = None
     ssl_context: ssl.SSLContext | None = None
     use_aiofastnet: bool = True
+    name: str = "A"
 
 
 class Session(Callbacks):
@@ -109,7 +111,9 @@ class Session(Callbacks):
     ) -> None:
         self.clock = settings.clock or SystemClock()
         line_settings = settings.line or LineSettings()
-        line = Line(self.clock, suspect_ns=round(line_settings.suspect_s * SECOND_NS))
+        self.name = settings.name
+        self.suspect_ns = round(line_settings.suspect_s * SECOND_NS)
+        line = Line(self.clock, name=self.name, suspect_ns=self.suspect_ns)
         self.decoder = Decoder(line, self)
         self.subscriptions = Subscriptions(settings.subscription)
         self.connection: Connection | None = None
@@ -264,7 +268,8 @@ class Session(Callbacks):
         if delay_s is not None and then is not None:
             self._timer = asyncio.get_running_loop().call_later(delay_s, then)
 
-    def _pump_soon(self) -> None:
+    def pump_soon(self) -> None:
+        """Pump, but not from within this call stack."""
         asyncio.get_running_loop().call_soon(self.pump)
 
     def _subscribe(self) -> None:
@@ -287,7 +292,7 @@ class Session(Callbacks):
             _log.warning("%s: %s", event.kind.value, event.error)
             self.refused[key] = event.error
             self._awaited.discard(key)
-            self._notice(Refused(event.error))
+            self._notice(Refused(event.error, self.name))
         elif event.kind is EventKind.DELIVERING:
             self.refused.pop(key, None)
             self._awaited.discard(key)
@@ -356,10 +361,10 @@ class Session(Callbacks):
 
     def on_state(self, old: LineState, new: LineState, reason: str) -> None:
         """The line's state changed."""
-        _log.info("line %s -> %s: %s", old.value, new.value, reason)
+        _log.info("line %s: %s -> %s: %s", self.name, old.value, new.value, reason)
         if new in (LineState.DOWN, LineState.CLOSED):
             self.decoder.new_epoch()  # whoever is told of the loss must find nothing live any more
-        self._notice(LineChange(old.value, new.value, reason))
+        self._notice(LineChange(old.value, new.value, reason, self.name))
 
     def on_error(self, error: Exception, count: int) -> None:
         """The core let an exception out."""
@@ -378,12 +383,12 @@ class Session(Callbacks):
         if self.connection is not None and ack.method == "subscribe" and ack.success:
             self.connection.arm()  # heartbeats come from the first subscription on
         self.subscriptions.on_ack(asdict(ack), self.clock.monotonic_ns)
-        self._pump_soon()
+        self.pump_soon()
 
     def on_snapshot(self, channel: str, symbol: str) -> None:
         """A snapshot was applied."""
         self.subscriptions.on_snapshot(channel, symbol)
-        self._pump_soon()
+        self.pump_soon()
 
     def on_book_lost(self, book: OrderBook, reason: str) -> None:
         """A book can no longer be trusted: ask for it anew, or learn that asking is of no use."""
@@ -394,7 +399,7 @@ class Session(Callbacks):
         else:
             self.subscriptions.resync("book", book.symbol, reason, now_ns)
         self._take_events()  # now: what the book holds is dropped on return unless it is declared unverified
-        self._pump_soon()
+        self.pump_soon()
 
     def on_refused(self, error: DecodeError) -> None:
         """A message was not understood; a book that it was meant for was told by `on_book_lost`."""
@@ -403,7 +408,7 @@ class Session(Callbacks):
         if error.channel in _RESYNCED:
             symbol = "" if error.channel in WITHOUT_SYMBOL else error.symbol
             self.subscriptions.resync(error.channel, symbol, "malformed", now_ns)
-            self._pump_soon()
+            self.pump_soon()
         self._refusals.append(now_ns)
         if len(self._refusals) > REFUSALS_MAX and now_ns - self._refusals[0] <= REFUSALS_S * SECOND_NS:
             self._refusals.clear()
@@ -436,4 +441,4 @@ class Session(Callbacks):
                 if pair.status == "online":
                     self.subscriptions.instrument_online(pair.symbol)
         self._notice(update)
-        self._pump_soon()
+        self.pump_soon()

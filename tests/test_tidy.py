@@ -35,8 +35,10 @@ FLOORS = [
     {"pretrade", "resolution"},
     {"order_sweep"},
     {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens"},
-    {"session", "endpoints", "order_core", "order_cancels", "orders"},
-    {"feed"},
+    {"session", "endpoints", "order_core", "order_cancels", "orders", "shares", "readings", "health", "availability"},
+    {"feed", "lines", "clients", "delivery", "fallback", "account_source"},
+    {"gaps", "validate", "reader"},
+    {"coordinator"},
     {"cli", "__main__"},
 ]
 SIM_MAY = {"errors", "types", "sim"}

@@ -609,7 +609,7 @@ cdef class Arbiter:
             posts.append(candles.post)
         for post in posts:
             for seat in post.seats:
-                if post.count == 0 or (seat.placed and seat.place == post.count) or seat.waits or (
+                if post.count == 0 or post.is_level(seat) or seat.waits or (
                         not seat.line.is_fresh()):
                     seat.behind_ns = 0
                 elif not seat.behind_ns or seat.behind_at != seat.said:

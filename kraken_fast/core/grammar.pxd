@@ -7,6 +7,7 @@ SAFE: the text ends in a NUL that no rule accepts, so no loop passes the end.
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
+from .plain cimport digit
 from .tables cimport NUMBER_CUT, NUMBER_WIDE, Value
 
 
@@ -42,10 +43,6 @@ cdef inline const char* past_space(const char* p) noexcept nogil:
     while is_space(p[0]):
         p += 1
     return p
-
-
-cdef inline unsigned int digit(char c) noexcept nogil:
-    return <unsigned int>(<uint8_t>c) - 48       # above 9 for anything but a digit
 
 
 cdef inline const char* settle(

@@ -59,6 +59,7 @@ cdef class Post:
     cdef readonly str symbol
     cdef readonly int interval           # of candles, else 0
     cdef readonly uint64_t count         # states published
+    cdef readonly uint64_t due           # of those, what every line owes: all up to the last that was no snapshot
     cdef readonly uint64_t copies
     cdef readonly uint64_t repeats
     cdef readonly uint64_t late
@@ -78,6 +79,7 @@ cdef class Post:
     cdef Verdict _publish(self, Seat seat, Mark mark, bint begins, int64_t recv_ns) noexcept
     cdef Verdict _match(self, Seat seat, uint64_t place, int64_t recv_ns) noexcept
     cdef bint is_led_without(self, Seat seat) noexcept
+    cdef bint is_level(self, Seat seat) noexcept
     cdef Seat best(self, int64_t now_ns)
     cdef Seat latest(self)
     cdef int64_t missing_ns(self, Seat seat, int64_t now_ns) noexcept

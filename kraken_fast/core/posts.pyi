@@ -26,6 +26,7 @@ class Post:
     symbol: str
     interval: int
     count: int
+    due: int
     copies: int
     repeats: int
     late: int

@@ -15,11 +15,12 @@ in that sequence. From this follows what a message is:
 
 - A line that begins later than the head, while another one goes on without a gap, waits: what lies between is on its
   way. It joins when the head reaches what it began with, or is taken as it is when that line dies or 250 ms passed.
-  Only posts that are `patient` do so, those of books: of a ticker or a candle the newest is all that counts.
+  Only posts that are `patient` do so, those of books: of a ticker or a candle the newest is all that counts. Their
+  snapshots may hold what no update ever told, so a line that has told all but those is level.
 
 A line that lags is followed by nobody, one that is alone is the head: no line is preferred, and nothing has to be
-switched when one dies. If the head's line is gone and the others tell only what is late, for longer than any line may
-lag, the head was wrong (a time from the future), and the first that still speaks becomes the head.
+switched when one dies. If nothing is news for longer than any line may lag, though lines speak, the head was wrong (a
+time from the future on a line that fell silent), and the first that still speaks becomes the head.
 
 Invariant: a state is published once, and in the order of one of its lines.
 Bench: benchmarks/bench_coordinator.py.
@@ -86,7 +87,7 @@ cdef class Post:
 
     Attributes:
         channel, symbol, interval: what it is about.
-        count: states published. copies, repeats, late, odd: messages that were not.
+        count: states published. due: those of them that every line has to tell. copies, repeats, late, odd: messages that were not.
         news_ns: arrival of the last one published.
         seats: one for each line that has told something.
     """
@@ -151,11 +152,12 @@ cdef class Post:
             return self._publish(seat, mark, begins, recv_ns)
         if order == 0 and begins and (self.whole or not self.holder.serves() or self.holder is seat):
             return self._publish(seat, mark, begins, recv_ns)
-        if recv_ns - self.news_ns > <int64_t>LATE_MAX_NS and not self.holder.serves():
+        if recv_ns - self.news_ns > <int64_t>LATE_MAX_NS:
             return self._publish(seat, mark, begins, recv_ns)
         if begins:
             seat.placed = False
         if order < 0:
+            seat.lag_ns = (self.ring[(self.count - 1) % RING].at - mark.at) * 1000       # by the exchange's clock
             self.late += 1
             return VERDICT_LATE
         self.odd += 1
@@ -169,6 +171,8 @@ cdef class Post:
         self.ring[here] = mark
         self.came_ns[here] = recv_ns
         self.count += 1
+        if self.patient or not begins:
+            self.due = self.count
         self.news_ns = recv_ns
         self.holder = seat
         seat.place = self.count
@@ -192,6 +196,10 @@ cdef class Post:
                 return True
         return False
 
+    cdef bint is_level(self, Seat seat) noexcept:
+        """Whether a line has told all that it owes."""
+        return seat.placed and seat.place >= self.due
+
     cdef Seat best(self, int64_t now_ns):
         """Who can be read as live: at the head, or so shortly behind it as lines are; None if nobody can."""
         cdef Seat seat, found = None
@@ -200,7 +208,7 @@ cdef class Post:
         for seat in self.seats:
             if not seat.serves() or not seat.placed:
                 continue
-            if seat.place == self.count:
+            if self.is_level(seat):
                 return seat
             if now_ns - self.news_ns <= LAG_NS and (found is None or seat.place > found.place):
                 found = seat
@@ -210,14 +218,14 @@ cdef class Post:
         """Who holds the newest that is known, live or not; None if nobody has told anything."""
         cdef Seat seat, found = self.holder
         for seat in self.seats:
-            if found is None or (seat.placed and seat.place == self.count and seat.said_ns > found.said_ns):
+            if found is None or (self.is_level(seat) and seat.said_ns > found.said_ns):
                 found = seat
         return found
 
     cdef int64_t missing_ns(self, Seat seat, int64_t now_ns) noexcept:
         """For how long a state has been published that this line has not told; 0 if it is at the head."""
         cdef uint64_t oldest = self.count - RING if self.count > RING else 0
-        if self.count == 0 or (seat.placed and seat.place == self.count):
+        if self.count == 0 or self.is_level(seat):
             return 0
         if seat.placed and seat.place > oldest:
             oldest = seat.place

@@ -36,7 +36,6 @@ cdef class Scanner:
 
     cdef const char* _object(self, const char* p, const Table* table, Record* record) noexcept
     cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept
-    cdef const char* _plain(self, const char* p, const Row* row, Value* value) noexcept
     cdef const char* _value(self, const char* p, const Row* row, Value* value) noexcept
     cdef const char* _amount(self, const char* p, Value* value) noexcept
     cdef const char* _text(self, const char* p, Value* value) noexcept

@@ -72,6 +72,34 @@ cdef inline const char* _plain_level(const char* p, const Table* table, RawLevel
     return p + 1
 
 
+cdef inline const char* _plain_value(Scanner self, const char* p, int kind, Value* value) noexcept:
+    """A value in its usual writing; NULL for any other, which `_value` reads or refuses."""
+    cdef int digits
+    cdef bint negative
+    if kind == KIND_AMOUNT or kind == KIND_DECIMAL:
+        negative = kind == KIND_DECIMAL and p[0] == c'-'
+        p = plain_number(p + negative, &value.num, &digits)
+        value.digits = digits
+        value.form = 0
+        if negative:
+            value.num = -value.num
+    elif kind == KIND_TEXT:
+        p = plain_text(p, value)
+    elif kind == KIND_TIME:
+        p = plain_time(p, value, &self._dates)
+    elif kind == KIND_CHECKSUM or kind == KIND_COUNT or kind == KIND_UINT:
+        p = plain_uint(p, &value.num)
+        if kind == KIND_CHECKSUM and value.num > <int64_t>0xFFFFFFFF:
+            return NULL
+    elif kind == KIND_CHANNEL:
+        p = plain_text(p, value)
+        if p is not NULL:
+            self.channel = channel_named(value.text, value.size)
+    else:
+        return NULL
+    return p
+
+
 # ---------------------------------------------------------------------------------------------- the scanner
 
 cdef class Scanner:
@@ -156,7 +184,7 @@ cdef class Scanner:
             elif row.kind == KIND_DATA:
                 p = self._data(p)
             else:
-                end = self._plain(p, row, &record.values[row.slot])
+                end = _plain_value(self, p, row.kind, &record.values[row.slot])
                 if end is NULL:
                     end = self._value(p, row, &record.values[row.slot])
                     if self._null:
@@ -222,35 +250,6 @@ cdef class Scanner:
             if p[0] != c',':
                 return fail(&self.fault, p, b"a comma or the end of the object was expected")
             p += 1
-
-    cdef inline const char* _plain(self, const char* p, const Row* row, Value* value) noexcept:
-        """A value in its usual writing; NULL for any other, which `_value` reads or refuses."""
-        cdef int kind = row.kind
-        cdef int digits
-        cdef bint negative
-        if kind == KIND_AMOUNT or kind == KIND_DECIMAL:
-            negative = kind == KIND_DECIMAL and p[0] == c'-'
-            p = plain_number(p + negative, &value.num, &digits)
-            value.digits = digits
-            value.form = 0
-            if negative:
-                value.num = -value.num
-            return p
-        if kind == KIND_TEXT:
-            return plain_text(p, value)
-        if kind == KIND_TIME:
-            return plain_time(p, value, &self._dates)
-        if kind == KIND_CHECKSUM or kind == KIND_COUNT or kind == KIND_UINT:
-            p = plain_uint(p, &value.num)
-            if kind == KIND_CHECKSUM and value.num > <int64_t>0xFFFFFFFF:
-                return NULL
-            return p
-        if kind == KIND_CHANNEL:
-            p = plain_text(p, value)
-            if p is not NULL:
-                self.channel = channel_named(value.text, value.size)
-            return p
-        return NULL
 
     cdef const char* _value(self, const char* p, const Row* row, Value* value) noexcept:
         """Any value, however it is written; `_null` is set for null."""

@@ -60,11 +60,12 @@ class Order:
 
 
 class Fill(NamedTuple):
-    """One match of a taker with a resting order."""
+    """One match of a taker with a resting order; `refilled`: an iceberg that showed its next part."""
 
     maker_id: int
     price: Decimal
     qty: Decimal
+    refilled: bool = False
 
 
 class Level:
@@ -312,7 +313,8 @@ class MatchingEngine:
         while left and level.orders:
             maker = next(iter(level.orders.values()))
             qty = min(left, maker.qty)
-            fills.append(Fill(maker.order_id, level.price, qty))
+            refilled = qty == maker.qty and maker.hidden > 0
+            fills.append(Fill(maker.order_id, level.price, qty, refilled))
             taken += qty
             left -= qty
             maker.qty -= qty

@@ -62,7 +62,7 @@ def event_members(event: OrderEvent, pair: Pair, usd: Decimal, fee_asset_places:
     if event.exec_type == "trade":
         assert event.execution is not None
         return trade_members(event.execution, event.order, pair, usd, fee_asset_places, whole=True)
-    writer = {"new": _new, "amended": _amended, "status": _status}.get(event.exec_type)
+    writer = {"new": _new, "amended": _amended, "status": _status, "iceberg_refill": _refill}.get(event.exec_type)
     if writer is not None:
         return writer(event, pair)
     return _end(event, pair, usd)
@@ -240,6 +240,20 @@ def _status(event: OrderEvent, pair: Pair) -> Members:
     return [*members, *_ids(order), ("order_id", _text(order.order_id))]
 
 
+def _refill(event: OrderEvent, pair: Pair) -> Members:
+    order = event.order
+    shown = padded(min(order.display, order.left), pair.qty_precision)
+    return [
+        ("timestamp", _text(rfc3339(event.time_ns))),
+        ("order_status", _text(order_status(order))),
+        ("exec_type", '"iceberg_refill"'),
+        ("cum_qty", padded(order.filled, pair.qty_precision)),
+        ("display_qty", padded(order.display, pair.qty_precision)),
+        ("display_qty_remain", shown),
+        ("order_id", _text(order.order_id)),
+    ]
+
+
 def _end(event: OrderEvent, pair: Pair, usd: Decimal) -> Members:
     order = event.order
     filled_qty, filled_cost = _filled(order, pair)
@@ -307,21 +321,27 @@ def _prices(order: Order, pair: Pair) -> Members:
         ]
         if order.price2:
             members.append(("limit_price", limit))
-        return [*members, ("trigger", '"last"')]
+        return [*members, ("trigger", _text(order.reference))]
     if order.order_type == "market":
         return []
     return [("limit_price_type", '"static"'), ("limit_price", limit), ("stop_price", padded(ZERO, places))]
 
 
 def _triggers(order: Order, pair: Pair) -> str:
-    members = [
-        ("price", padded(order.price, pair.price_precision)),
-        ("price_type", '"static"'),
-        ("reference", '"last"'),
-    ]
+    places = pair.price_precision
+    price, price_type = padded(order.price, places), "static"
+    members = []
+    if order.trail:
+        price_type = "pct" if order.trail.endswith("%") else "quote"
+        members.append(("price", order.trail.lstrip("+").rstrip("%")))
+    else:
+        members.append(("price", price))
+    members += [("price_type", _text(price_type)), ("reference", _text(order.reference))]
+    if order.trail:
+        members += [("actual_price", price), ("peak_price", padded(order.peak, places))]
     if order.triggered_ns:
-        price = padded(order.price, pair.price_precision)
-        members += [("actual_price", price), ("last_price", price)]
+        actual = [] if order.trail else [("actual_price", price)]
+        members += [*actual, ("last_price", price)]
     members.append(("status", '"triggered"' if order.triggered_ns else '"untriggered"'))
     if order.triggered_ns:
         members.append(("timestamp", _text(rfc3339(order.triggered_ns))))
