@@ -120,7 +120,7 @@ def main() -> int:
 def _present() -> set[str]:
     """Name the targets that there are."""
     text = (HERE / "fuzz" / "targets.py").read_text()
-    return set(re.findall(r'^    "(\w+)": \w+,$', text, re.M))
+    return set(re.findall(r'^    "(\w+)": \w+,$', text, re.MULTILINE))
 
 
 if __name__ == "__main__":

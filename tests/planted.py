@@ -1,6 +1,6 @@
 """Plants bugs in a copy of the client, one at a time, and sees whether the swarm catches each: does the net have holes?
 
-    python tests/planted.py                     all bugs of planted_bugs.py, up to 200 seeds each
+    python tests/planted.py                     all bugs of planted_bugs.toml, up to 200 seeds each
     python tests/planted.py "gap in trades"     those whose name holds this
     python tests/planted.py --seeds 50 --jobs 2
 
@@ -21,18 +21,32 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from planted_bugs import BUGS, Bug
 from results import append
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "kraken_fast"
 SECONDS_MAX = 1800
 """For one bug: 200 seeds take a few minutes on a quiet machine."""
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One bug: its name, and the edits (file under kraken_fast, old text, new text) that make it."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+
+
+def read_bugs() -> list[Bug]:
+    """Read planted_bugs.toml."""
+    found = tomllib.loads((ROOT / "tests" / "planted_bugs.toml").read_text())["bug"]
+    return [Bug(bug["name"], tuple((e["file"], e["old"], e["new"]) for e in bug["edit"])) for bug in found]
 
 
 class MisfitError(Exception):
@@ -140,7 +154,7 @@ def judge(bug: Bug, seeds: int) -> Verdict:
 def chosen(names: Iterable[str]) -> list[Bug]:
     """Pick bugs by parts of their names; all without any."""
     wanted = list(names)
-    return [bug for bug in BUGS if not wanted or any(part in bug.name for part in wanted)]
+    return [bug for bug in read_bugs() if not wanted or any(part in bug.name for part in wanted)]
 
 
 def main() -> int:
