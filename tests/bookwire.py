@@ -99,3 +99,17 @@ class Twins:
             assert book.spread is None
             assert book.mid is None
             assert book.mid_float is None
+
+
+class Line3:
+    """Three books at depth 25, all valid."""
+
+    def __init__(self) -> None:
+        self.witness = Witness()
+        self.decoder = Decoder(handler=self.witness)
+        self.books = [self.decoder.want_book(symbol, 25) for symbol in ("A/B", "C/D", "E/F")]
+        for book in self.books:
+            assert self.decoder.feed(book_message("snapshot", [], [], (0, 0), 0, book.symbol), strict=True)
+
+    def trust(self) -> list[int]:
+        return [book.verified_depth for book in self.books]

@@ -37,6 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties.append(("fault", mark.args[0]))
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process that runs a part of the tests: hand its figures to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["notes"] = {name: str(value) for name, value in report.notes().items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the figures of such a process."""
+    for name, value in getattr(node, "workeroutput", {}).get("notes", {}).items():
+        report.note(name, value)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures of `report`, and which faults of the catalogue every one of their tests survived."""
     survived = sorted(survival.survived(terminalreporter.stats))

@@ -28,10 +28,17 @@ FLOORS = [
     {"errors", "types", "names"},
     {"core"},
     {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
-    {"records", "rest_types", "instruments", "limits", "envelope", "rest_request"},
-    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history"},
-    {"session", "endpoints"},
-    {"feed"},
+    {"records", "rest_types", "instruments", "limits", "envelope", "rest_request", "exchange_time"},
+    {"engine_limits", "key_check", "rest_clock", "order_records", "order_rules", "journal", "deadman"},
+    {"order_request", "order_settings", "order_rate", "live_order", "order_line", "order_rest"},
+    {"order_table", "order_restore"},
+    {"pretrade", "resolution"},
+    {"order_sweep"},
+    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens"},
+    {"session", "endpoints", "order_core", "order_cancels", "orders", "shares", "readings", "health", "availability"},
+    {"feed", "lines", "clients", "delivery", "fallback", "account_source"},
+    {"gaps", "validate", "reader"},
+    {"coordinator"},
     {"cli", "__main__"},
 ]
 SIM_MAY = {"errors", "types", "sim"}
@@ -110,7 +117,7 @@ def code_of(path: Path) -> str:
 def test_there_is_something_to_look_at() -> None:
     assert len(COMPILED) > 10
     assert {"errors", "types"} <= {path.stem for path in PYTHON}
-    assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.core.book"]
+    assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.core.stores"]
     assert dict(imports_of(CORE / "decode.pyx"))["kraken_fast.errors"]
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .core import ExchangeCore
+from .faces import FACES
 from .line import Line
 from .texts import NS_PER_MS
 from .virtual import VirtualLoop
@@ -84,7 +85,8 @@ class Network:
     ) -> None:
         self.loop = loop
         self.core = core
-        self.hosts: dict[str, list[str]] = {HOST: [ADDRESS]}
+        self.hosts: dict[str, list[str]] = {face.prefix + HOST: [ADDRESS] for face in FACES}
+        self.hosts[HOST] = [ADDRESS]
         self.listening = {ADDRESS}
         self.dns_ms = 1.0
         self.dns_down = False
