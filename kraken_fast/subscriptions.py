@@ -110,7 +110,7 @@ class Subscriptions:
     def want(
         self, channel: str, symbols: Iterable[str] = (), *, snapshot: bool = True, **parameter: Any
     ) -> list[Key]:
-        """Want symbols of a channel from now on, over all reconnects. Asking again for a refused or lost one tries it again.
+        """Want symbols of a channel from now on, over all reconnects. What was refused or lost is tried again.
 
         Args:
             channel: book, ticker, trade, ohlc, instrument, level3, executions or balances.
