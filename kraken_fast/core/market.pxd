@@ -37,7 +37,7 @@ cdef class LiveTicker(Ticker):
     cdef readonly uint64_t messages
     cdef uint32_t epoch
 
-    cdef Status apply(self, const Value* values, uint32_t seen, int64_t recv_ns) except FAILED
+    cdef Status apply(self, const Value* values, uint64_t seen, int64_t recv_ns) except FAILED
 
 
 @cython.final

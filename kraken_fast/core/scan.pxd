@@ -4,7 +4,7 @@ from .book cimport RawLevel
 from .defs cimport Channel, Status
 from .grammar cimport Fault
 from .rfc3339 cimport DateCache
-from .tables cimport Record, Row, Table, Value
+from .tables cimport Item, Record, Row, Table, Value
 
 
 @cython.final
@@ -16,12 +16,15 @@ cdef class Scanner:
     cdef int record_count
     cdef RawLevel* levels
     cdef int level_count
+    cdef Item* items
+    cdef int item_count
     cdef Fault fault               # after REFUSED
 
     cdef const Table* _head
     cdef const Table* _level
     cdef int _record_capacity
     cdef int _level_capacity
+    cdef int _item_capacity
     cdef char* _unescaped
     cdef Py_ssize_t _unescaped_size
     cdef Py_ssize_t _unescaped_capacity
@@ -41,6 +44,7 @@ cdef class Scanner:
     cdef const char* _unescape(self, const char* p, Value* value) noexcept
     cdef const char* _escaped_time(self, const char* p, Value* value) noexcept
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept
+    cdef const char* _items(self, const char* p, const Table* table, Value* value) noexcept
     cdef const char* _rows(self, const char* p, const Table* table, Value* value) noexcept
     cdef const char* _data(self, const char* p) noexcept
     cdef bint _reserve_unescaped(self, Py_ssize_t size) noexcept

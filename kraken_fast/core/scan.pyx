@@ -28,8 +28,8 @@ from .grammar cimport fail, hex4, is_space, number, past_space, plain, simple_es
 from .load cimport load8
 from .rfc3339 cimport rfc3339
 from .tables cimport (
-    KIND_AMOUNT, KIND_BOOL, KIND_CHANNEL, KIND_CHECKSUM, KIND_COUNT, KIND_DATA, KIND_DECIMAL, KIND_LEVELS, KIND_ROWS,
-    KIND_TEXT, KIND_TIME, KIND_UINT, NUMBER_WIDE, Record, Row, Table, Value, channel_named, head_table,
+    KIND_AMOUNT, KIND_BOOL, KIND_CHANNEL, KIND_CHECKSUM, KIND_COUNT, KIND_DATA, KIND_DECIMAL, KIND_ITEMS, KIND_LEVELS,
+    KIND_ROWS, KIND_TEXT, KIND_TIME, KIND_UINT, NUMBER_WIDE, Item, Record, Row, Table, Value, channel_named, head_table,
     instrument_table, level_table, row_table,
 )
 
@@ -37,6 +37,7 @@ from .tables cimport (
 cdef enum:
     LEVELS_MAX = 10_000          # a snapshot of depth 1,000 has 2,000
     RECORDS_MAX = 20_000         # an instrument snapshot has about 1,700
+    ITEMS_MAX = 100_000          # orders of a level-3 snapshot of depth 1,000
     TEXT_MAX = 4_096             # bytes of one string that we keep
 
 
@@ -79,6 +80,7 @@ cdef class Scanner:
     def __dealloc__(self):
         PyMem_Free(self.records)
         PyMem_Free(self.levels)
+        PyMem_Free(self.items)
         PyMem_Free(self._unescaped)
 
     def __init__(self):
@@ -88,7 +90,9 @@ cdef class Scanner:
         self.records = <Record*>PyMem_Malloc(self._record_capacity * sizeof(Record))
         self._level_capacity = 64
         self.levels = <RawLevel*>PyMem_Malloc(self._level_capacity * sizeof(RawLevel))
-        if self.records is NULL or self.levels is NULL:
+        self._item_capacity = 8
+        self.items = <Item*>PyMem_Malloc(self._item_capacity * sizeof(Item))
+        if self.records is NULL or self.levels is NULL or self.items is NULL:
             raise MemoryError()
 
     cdef Status scan(self, const char* message, Py_ssize_t size) noexcept:
@@ -96,6 +100,7 @@ cdef class Scanner:
         self.channel = CHANNEL_UNKNOWN
         self.record_count = 0
         self.level_count = 0
+        self.item_count = 0
         self._unescaped_size = 0
         self._data_later = NULL
         p = self._object(message, self._head, &self.head)
@@ -121,6 +126,10 @@ cdef class Scanner:
             self._level_capacity = 64
             self.levels = <RawLevel*>PyMem_Realloc(self.levels, self._level_capacity * sizeof(RawLevel))
             self.level_count = 0
+        if self._item_capacity > 1024:
+            self._item_capacity = 8
+            self.items = <Item*>PyMem_Realloc(self.items, self._item_capacity * sizeof(Item))
+            self.item_count = 0
         if self._unescaped_capacity > 65_536:
             PyMem_Free(self._unescaped)
             self._unescaped = NULL
@@ -128,8 +137,8 @@ cdef class Scanner:
 
     cdef const char* _object(self, const char* p, const Table* table, Record* record) noexcept:
         cdef const Row* row = &table.rows[0]
-        cdef uint32_t named = 0
-        cdef uint32_t bit
+        cdef uint64_t named = 0
+        cdef uint64_t bit
         record.seen = 0
         record.table = table
         if p[0] != c'{':
@@ -154,7 +163,7 @@ cdef class Scanner:
                 p = skip(p, &self.fault)
                 row = &table.rows[table.count]
             else:
-                bit = <uint32_t>1 << row.slot
+                bit = <uint64_t>1 << row.slot
                 if named & bit:
                     return fail(&self.fault, p, b"a key comes twice")
                 named |= bit
@@ -174,10 +183,16 @@ cdef class Scanner:
             return p + 1
 
     cdef const char* _key(self, const char* p, const Table* table, const Row** row) noexcept:
-        """Read a key the careful way; *row is its row, NULL for a key that the table does not know."""
+        """Find the row of a key that was not the expected one, NULL for a key that the table does not know."""
         cdef Value name
+        cdef const Row* known = row[0]
         cdef Py_ssize_t kept = self._unescaped_size
-        cdef int i
+        cdef int i, _place
+        for _place in range(table.count):    # as it is usually written, in another place: most often a little ahead
+            known = known + 1 if known < &table.rows[table.count] else &table.rows[0]
+            if _matches(known, p):
+                row[0] = known
+                return p + known.key_size
         p = past_space(p)
         if p[0] != c'"':
             return fail(&self.fault, p, b"a key was expected")
@@ -238,6 +253,8 @@ cdef class Scanner:
                 p = skip(p, &self.fault)
             else:
                 p = self._data(p)
+        elif kind == KIND_ITEMS:
+            p = self._items(p, row.table, value)
         elif kind == KIND_ROWS:
             p = self._rows(p, row.table, value)
         else:
@@ -247,7 +264,7 @@ cdef class Scanner:
                 value.text = begin
                 value.size = <int32_t>(p - begin)
         if p is not NULL:
-            record.seen |= <uint32_t>1 << row.slot
+            record.seen |= <uint64_t>1 << row.slot
         return p
 
     cdef const char* _data(self, const char* p) noexcept:
@@ -289,6 +306,37 @@ cdef class Scanner:
                 p = past_space(p)
             if p[0] == c']':
                 value.size = <int32_t>(self.record_count - value.num)
+                return p + 1
+            if p[0] != c',':
+                return fail(&self.fault, p, b"a comma or the end of the list was expected")
+            p = past_space(p + 1)
+
+    cdef const char* _items(self, const char* p, const Table* table, Value* value) noexcept:
+        cdef Item* larger
+        value.num = self.item_count
+        if p[0] != c'[':
+            return fail(&self.fault, p, b"a list was expected")
+        p = past_space(p + 1)
+        if p[0] == c']':
+            value.size = 0
+            return p + 1
+        while True:
+            if self.item_count == self._item_capacity:
+                if self.item_count >= ITEMS_MAX:
+                    return fail(&self.fault, p, b"too many entries in a list")
+                larger = <Item*>PyMem_Realloc(self.items, 2 * self._item_capacity * sizeof(Item))
+                if larger is NULL:
+                    return fail(&self.fault, p, b"out of memory")
+                self.items = larger
+                self._item_capacity *= 2
+            # SAFE: an item begins as a record does, and no table of items has more than ITEM_VALUES slots.
+            p = self._object(p, table, <Record*>&self.items[self.item_count])
+            if p is NULL:
+                return NULL
+            self.item_count += 1
+            p = past_space(p)
+            if p[0] == c']':
+                value.size = <int32_t>(self.item_count - value.num)
                 return p + 1
             if p[0] != c',':
                 return fail(&self.fault, p, b"a comma or the end of the list was expected")
