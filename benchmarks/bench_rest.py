@@ -9,6 +9,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from statistics import median
 from typing import Any
 
@@ -17,8 +18,10 @@ from aiohttp import web
 
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
+from kraken_fast.errors import CircuitOpenError, ConnectError
 from kraken_fast.http import HttpRequest, HttpResponse
 from kraken_fast.nonce import FileNonces
+from kraken_fast.policy import CircuitBreaker
 from kraken_fast.rest import RestCore
 
 from .effort import Effort
@@ -39,10 +42,21 @@ class Instant:
         """Do nothing."""
 
 
-def client(folder: str, **others: Any) -> RestCore:
-    """Make a client without limits, for their waits are no work."""
+class Broken:
+    """A port that fails at once."""
+
+    async def fetch(self, _request: HttpRequest) -> HttpResponse:
+        """Fail."""
+        raise ConnectError("broken")
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def client(folder: str, *, limits: bool = False, **others: Any) -> RestCore:
+    """Make a client; mostly without limits, for their waits are no work."""
     who = Credentials("SIMKEYbench", "c2VjcmV0")
-    settings = RestSettings(limits=False)
+    settings = RestSettings(limits=limits)
     return RestCore(who, settings=settings, nonces=FileNonces(folder, "bench"), nonce_unit="ns", **others)
 
 
@@ -54,12 +68,27 @@ async def us_per_call(call: Callable[[], Awaitable[Any]]) -> float:
     return (time.process_time_ns() - began) / CALLS / 1000
 
 
-async def without_network(name: str, rounds: int) -> float:
+async def without_network(name: str, rounds: int, *, limits: bool = False) -> float:
     """Give the least of several rounds: what the code costs when nobody disturbs it."""
     instant = Endpoints(rest_url="http://127.0.0.1:1")
     with tempfile.TemporaryDirectory() as folder:
-        async with client(folder, endpoints=instant, http=Instant()) as ours:
+        async with client(folder, endpoints=instant, http=Instant(), limits=limits) as ours:
             return min([await us_per_call(lambda: ours.call(name)) for _ in range(rounds)])
+
+
+async def while_open(rounds: int) -> float:
+    """Give the time of a call that an open breaker refuses."""
+    async with RestCore(http=Broken(), settings=RestSettings(limits=False, retries_max=0)) as ours:
+
+        async def refused() -> None:
+            with suppress(CircuitOpenError):
+                await ours.call("Time")
+
+        for _ in range(CircuitBreaker.IN_A_ROW):
+            with suppress(ConnectError):
+                await ours.call("Time")
+        assert ours.stats().breakers["public"] == "open"
+        return min([await us_per_call(refused) for _ in range(rounds)])
 
 
 async def against_aiohttp(rounds: int) -> tuple[float, float]:
@@ -95,7 +124,8 @@ def figures(effort: Effort) -> dict[str, float]:
     return {
         "private_us": asyncio.run(without_network("Balance", effort.rounds)),
         "public_us": asyncio.run(without_network("Time", effort.rounds)),
-        "order_us": asyncio.run(without_network("CancelOrder", effort.rounds)),
+        "order_us": asyncio.run(without_network("CancelOrder", effort.rounds, limits=True)),
+        "breaker_us": asyncio.run(while_open(effort.rounds)),
         "loopback_us": ours,
         "loopback_vs_aiohttp": ours / plain,
     }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .config import LineSettings as LineSettings
     from .config import RestSettings as RestSettings
     from .config import SubscriptionSettings as SubscriptionSettings
+    from .coordinator import UnifiedDataCoordinator as UnifiedDataCoordinator
     from .core.book import Book as Book
     from .core.book import BookSnapshot as BookSnapshot
     from .core.book import OrderBook as OrderBook
@@ -44,9 +45,13 @@ if TYPE_CHECKING:
     from .errors import HandshakeError as HandshakeError
     from .errors import HeartbeatTimeoutError as HeartbeatTimeoutError
     from .errors import InvalidOrderError as InvalidOrderError
+    from .errors import JournalError as JournalError
     from .errors import KrakenFastError as KrakenFastError
     from .errors import LockoutError as LockoutError
     from .errors import NonceError as NonceError
+    from .errors import NoSourceError as NoSourceError
+    from .errors import OrderBlockedError as OrderBlockedError
+    from .errors import OrderEndedError as OrderEndedError
     from .errors import OrderRejectedError as OrderRejectedError
     from .errors import OutcomeUnknownError as OutcomeUnknownError
     from .errors import PermissionDeniedError as PermissionDeniedError
@@ -62,15 +67,26 @@ if TYPE_CHECKING:
     from .errors import UnavailableError as UnavailableError
     from .errors import UnknownSymbolError as UnknownSymbolError
     from .errors import UsageError as UsageError
+    from .events import Degraded as Degraded
     from .events import Dropped as Dropped
     from .events import Event as Event
     from .events import EventStream as EventStream
+    from .events import Filled as Filled
     from .events import LineChange as LineChange
     from .events import Refused as Refused
+    from .events import SourceChange as SourceChange
     from .feed import Feed as Feed
     from .feed import FeedStats as FeedStats
     from .feed import connect as connect
+    from .health import LineHealth as LineHealth
+    from .health import SubscriptionHealth as SubscriptionHealth
     from .nonce import MemoryNonces as MemoryNonces
+    from .readings import Balance as Balance
+    from .readings import Balances as Balances
+    from .readings import Candles as Candles
+    from .readings import OpenOrders as OpenOrders
+    from .readings import Trades as Trades
+    from .shares import Shares as Shares
     from .types import Asset as Asset
     from .types import Gap as Gap
     from .types import Instrument as Instrument
@@ -81,6 +97,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "auth": ("Credentials", "Secret"),
     "config": ("Endpoints", "LineSettings", "RestSettings", "SubscriptionSettings"),
+    "coordinator": ("UnifiedDataCoordinator",),
     "core.book": ("Book", "BookSnapshot", "OrderBook"),
     "core.capture": ("CaptureReader",),
     "core.clock": ("ManualClock", "SystemClock"),
@@ -92,14 +109,18 @@ _HOMES = {
     "errors": (
         "AuthError", "CaptureError", "ChecksumError", "CircuitOpenError", "ClosedError", "ConfigError",
         "ConnectError", "ConnectionLostError", "DecodeError", "ExchangeError", "HandshakeError",
-        "HeartbeatTimeoutError", "InvalidOrderError", "KrakenFastError", "LockoutError", "NonceError",
-        "OrderRejectedError", "OutcomeUnknownError", "PermissionDeniedError", "ProtocolError", "RateLimitError",
-        "RequestTimeoutError", "ResponseError", "SourceError", "StaleDataError", "SubscriptionError", "TlsError",
-        "TransportError", "UnavailableError", "UnknownSymbolError", "UsageError",
+        "HeartbeatTimeoutError", "InvalidOrderError", "JournalError", "KrakenFastError", "LockoutError",
+        "NoSourceError", "NonceError", "OrderBlockedError", "OrderEndedError", "OrderRejectedError",
+        "OutcomeUnknownError", "PermissionDeniedError", "ProtocolError", "RateLimitError", "RequestTimeoutError",
+        "ResponseError", "SourceError", "StaleDataError", "SubscriptionError", "TlsError", "TransportError",
+        "UnavailableError", "UnknownSymbolError", "UsageError",
     ),
-    "events": ("Dropped", "Event", "EventStream", "LineChange", "Refused"),
+    "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
+    "health": ("LineHealth", "SubscriptionHealth"),
     "nonce": ("MemoryNonces",),
+    "readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),
+    "shares": ("Shares",),
     "types": ("Asset", "Gap", "Instrument", "InstrumentUpdate", "Level", "SystemStatus"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -175,16 +175,21 @@ class Credentials:
         """Read from the system's keyring, service `kraken_fast`, users `<name>:key` and `<name>:secret`.
 
         Raises:
-            ConfigError: the extra `keyring` is not installed, or the keyring holds no such key.
+            ConfigError: the extra `keyring` is not installed, the keyring cannot be read, or it holds no such key.
         """
         try:
             import keyring  # noqa: PLC0415 - an extra
+            from keyring.errors import KeyringError  # noqa: PLC0415
         except ImportError as missing:
             raise ConfigError("keyring", name, "installed: pip install 'kraken_fast[keyring]'") from missing
-        halves = [
-            Secret(keyring.get_password(KEYRING_SERVICE, f"{name}:{half}") or "")
-            for half in ("key", "secret")
-        ]
+        try:
+            halves = [
+                Secret(keyring.get_password(KEYRING_SERVICE, f"{name}:{half}") or "")
+                for half in ("key", "secret")
+            ]
+        except KeyringError as error:
+            reason = "not unlocked" if "Locked" in type(error).__name__ else "not there: no backend is installed"
+            raise ConfigError("keyring", name, f"in a keyring that can be read; this one is {reason}") from None
         if not all(halves):
             raise ConfigError("keyring", name, f"stored under the service {KEYRING_SERVICE}")
         return cls(*halves)

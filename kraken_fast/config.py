@@ -25,12 +25,29 @@ CHANNEL_PARAMETER: dict[str, tuple[str, Any]] = {
     "ticker": ("event_trigger", "trades"),
     "trade": ("", None),
     "instrument": ("include_tokenized_assets", False),
+    "level3": ("depth", 10),
+    "executions": ("", None),
+    "balances": ("", None),
 }
-"""Public channels: the parameter that belongs to a subscription's identity, and its default.
-Source: websocket-v2.md sections 6 and 8."""
+"""Channels: the parameter that belongs to a subscription's identity, and its default.
+Source: websocket-v2.md sections 6, 8 and 11 to 13."""
 
-OWES_SNAPSHOT = frozenset({"book", "ticker", "instrument"})
+OWES_SNAPSHOT = frozenset({"book", "ticker", "instrument", "level3", "executions", "balances"})
 """Channels that begin with a snapshot always; trade and ohlc may have none to send, or be asked for without one."""
+
+WITHOUT_SYMBOL = frozenset({"instrument", "executions", "balances"})
+"""Channels of which a line has one subscription, for everything."""
+
+NEEDS_TOKEN = frozenset({"level3", "executions", "balances"})
+"""Channels whose requests carry a token. Source: websocket-v2.md section 5."""
+
+LEVEL3_SYMBOLS_MAX = 200
+"""Symbols of one line. Source: websocket-v2.md section 11."""
+
+LEVEL3_COST = {10: 5, 100: 25, 1000: 100}
+"""Points that subscribing one symbol costs, by depth; 200 a second are free to everybody. Source: as above."""
+
+LEVEL3_POINTS_PER_S = 200
 
 SYMBOLS_MAX = 5_000
 """Symbols in one call; the exchange lists some 1,500 pairs."""
@@ -39,6 +56,12 @@ SYMBOL_BYTES_MAX = 32
 
 PUBLIC_WS_URL = "wss://ws.kraken.com/v2"
 """Public market data. Source: websocket-v2.md section 1."""
+
+PRIVATE_WS_URL = "wss://ws-auth.kraken.com/v2"
+"""Private data and trading."""
+
+LEVEL3_WS_URL = "wss://ws-l3.kraken.com/v2"
+"""Books order by order; needs a token."""
 
 PUBLIC_REST_URL = "https://api.kraken.com"
 
@@ -133,6 +156,13 @@ def check_book_depth(depth: object) -> int:
     return depth
 
 
+def check_level3_depth(depth: object) -> int:
+    """Return the depth if the exchange offers it for books order by order."""
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth not in LEVEL3_COST:
+        raise ConfigError("depth", depth, f"one of {', '.join(map(str, LEVEL3_COST))}")
+    return depth
+
+
 def check_ohlc_interval(interval: object) -> int:
     """Return the interval, in minutes, if the exchange offers it."""
     if isinstance(interval, bool) or not isinstance(interval, int) or interval not in OHLC_INTERVALS:
@@ -155,6 +185,8 @@ def check_channel_parameter(channel: str, given: Mapping[str, Any]) -> Any:
     value = given.get(name, default)
     if channel == "book":
         return check_book_depth(value)
+    if channel == "level3":
+        return check_level3_depth(value)
     if channel == "ohlc":
         return check_ohlc_interval(value)
     if channel == "ticker" and value not in ("trades", "bbo"):

@@ -13,7 +13,6 @@ from .error_table import CallFacts, error_of
 from .errors import (
     AuthError,
     ExchangeError,
-    OutcomeUnknownError,
     RateLimitError,
     ResponseError,
     UnavailableError,
@@ -44,7 +43,7 @@ def read_answer(response: HttpResponse, call: CallFacts, *, epoch_s: float = 0.0
         ResponseError: the answer is none.
         OutcomeUnknownError: either, for a call that acts, and nothing proves that it did not.
     """
-    if response.status != 200 and not _is_envelope(response):
+    if not 200 <= response.status < 300 and not _is_envelope(response):
         _raise_by_status(response, call, epoch_s)
     if response.body[:2] == b"PK":  # a zip: the one answer without an envelope
         return response.body
@@ -92,9 +91,7 @@ def _raise_by_status(response: HttpResponse, call: CallFacts, epoch_s: float) ->
     detail = _shown(response)
     # Only these prove that the request reached nothing that could have acted.
     if call.acts and status not in (400, 401, 403, 404, 405) and not 300 <= status < 400:
-        raise OutcomeUnknownError(
-            call.endpoint, f"{code} {detail}".strip(), cl_ord_id=call.cl_ord_id, retryable=call.repeatable
-        )
+        raise call.unknown(f"{code} {detail}".strip())
     facts: dict[str, Any] = {"detail": detail, "endpoint": call.endpoint}
     if status in (401, 403):
         advice = "the edge refuses this address, country or client; the key was not looked at"
@@ -116,9 +113,7 @@ def _raise_by_status(response: HttpResponse, call: CallFacts, epoch_s: float) ->
 def _raise_unreadable(response: HttpResponse, call: CallFacts) -> NoReturn:
     body = response.body.lstrip()
     if call.acts:
-        raise OutcomeUnknownError(
-            call.endpoint, "an answer that is none", cl_ord_id=call.cl_ord_id, retryable=call.repeatable
-        )
+        raise call.unknown("an answer that is none")
     if not body or body[:1] in b"{[":
         raise ResponseError(
             "an empty answer" if not body else "an answer that is cut or not in Kraken's form"
@@ -148,3 +143,18 @@ def retry_after_s(headers: Mapping[str, str], epoch_s: float) -> float:
         return min(max(0.0, parsedate_to_datetime(text).timestamp() - epoch_s), RETRY_AFTER_MAX_S)
     except (ValueError, OverflowError):
         return 0.0
+
+
+def told_ns(headers: Mapping[str, str]) -> int | None:
+    """Read `Date`, whole seconds, as ns since epoch; None without one, or from an answer that was kept on its way.
+
+    >>> told_ns({"date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+    1767225600000000000
+    >>> told_ns({"date": "Thu, 01 Jan 2026 00:00:00 GMT", "age": "2"})
+    """
+    if headers.get("age", "0") != "0":
+        return None
+    try:
+        return round(parsedate_to_datetime(headers.get("date", "")).timestamp()) * 1_000_000_000
+    except (ValueError, OverflowError):
+        return None

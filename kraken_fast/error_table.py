@@ -61,6 +61,8 @@ class CallFacts:
         endpoint: such as `AddOrder`.
         acts: the call changes something at the exchange, so a lost answer leaves the outcome open.
         repeatable: it acts, but twice is as once: a cancel.
+        cl_ord_id: of a single order. cl_ord_ids: of each order of a batch, None for those without.
+        order_ids: of the orders that it is to change or cancel.
         permission: what the key needs for it.
     """
 
@@ -68,7 +70,20 @@ class CallFacts:
     acts: bool = False
     repeatable: bool = False
     cl_ord_id: str | None = None
+    cl_ord_ids: tuple[str | None, ...] = ()
+    order_ids: tuple[str, ...] = ()
     permission: str = ""
+
+    def unknown(self, reason: str) -> OutcomeUnknownError:
+        """Make the error that says that nothing tells whether the call acted."""
+        return OutcomeUnknownError(
+            self.endpoint,
+            reason,
+            cl_ord_id=self.cl_ord_id,
+            cl_ord_ids=self.cl_ord_ids,
+            order_ids=self.order_ids,
+            retryable=self.repeatable,
+        )
 
 
 def canonical(text: str) -> str:
@@ -142,9 +157,7 @@ def error_of(
     found = [look_up(text) for text in texts]
     entry, detail = min(found, key=lambda pair: CAUTION.index(pair[0].error_class))
     if call.acts and any(each.order_outcome == "unknown" for each, _ in found):
-        return OutcomeUnknownError(
-            call.endpoint, "; ".join(texts), cl_ord_id=call.cl_ord_id, retryable=call.repeatable
-        )
+        return call.unknown("; ".join(texts))
     error = _class_of(entry, call)(
         entry.code,
         detail=detail,

@@ -3,6 +3,7 @@
     KrakenFastError                 .retryable  .sent (may the exchange have acted?)
       UsageError                    you called us wrongly; nothing was sent
         ConfigError(ValueError)  UnknownSymbolError(KeyError)  InvalidOrderError(ValueError)  ClosedError
+      OrderBlockedError(retryable)  a state, a limit or a switch of ours keeps orders in; nothing was sent
       TransportError                the line failed; retryable
         ConnectError  HandshakeError(status)  TlsError  ConnectionLostError(code, reason)  HeartbeatTimeoutError
         ResponseError                 an HTTP answer that was cut, empty, too long, or never came
@@ -14,6 +15,8 @@
         RateLimitError(retry_after_s)  OrderRejectedError(cl_ord_id)  UnavailableError(status)
       RequestTimeoutError(TimeoutError)   a read went unanswered; retryable
       OutcomeUnknownError           an order was sent, no answer; .cl_ord_id; look it up, never resend blindly
+      OrderEndedError               what was waited for will not happen: the order ended otherwise
+      JournalError(path, offset)    the orders' journal cannot be read or written; orders stay in
       SubscriptionError             the exchange refused, or never served, what was subscribed
       CaptureError(path, offset)    a recording is damaged; what is before `offset` was read
       SourceError                   no value can be trusted as asked for
@@ -22,7 +25,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 EXCERPT_MAX = 80
@@ -279,14 +282,28 @@ class NonceError(AuthError):
     """The nonce was not above the highest one that the exchange has seen for this key."""
 
 
+PERMISSION_WORDS = {
+    "query-funds": "Query funds",
+    "query-open-trades": "Query open orders and trades",
+    "query-closed-trades": "Query closed orders and trades",
+    "query-ledger": "Query ledger entries",
+    "modify-trades": "Create and modify orders",
+    "close-trades": "Cancel and close orders",
+    "export-data": "Export data",
+    "create-ws-token": "WebSocket interface",
+}
+"""Permissions in the words of a key's settings page, by the names of `GetApiKeyInfo`."""
+
+
 class PermissionDeniedError(AuthError):
     """The key may not do this. `permission` is what it lacks, as the exchange names it, or ""."""
 
     permission = ""
 
     def __str__(self) -> str:
-        lacking = f"; the key lacks {self.permission}" if self.permission else ""
-        return super().__str__() + lacking
+        words = PERMISSION_WORDS.get(self.permission)
+        named = f'{self.permission} ("{words}" in its settings)' if words else printable(self.permission)
+        return super().__str__() + (f"; the key lacks {named}" if self.permission else "")
 
 
 class LockoutError(AuthError):
@@ -342,22 +359,92 @@ class OutcomeUnknownError(KrakenFastError):
     Attributes:
         endpoint: what was called.
         cl_ord_id: of the order, or None if it had none.
+        cl_ord_ids: of each order of the call, in the order given, None for those without; one for a single order.
+        order_ids: of the orders that the call was to change or cancel, as the caller named them.
         retryable: True for cancels only, which may be repeated: cancelling twice is cancelling once.
+        order: the live order, when order entry raised this: await its `resolved()`.
     """
 
     sent = True
+    order: object = None
 
-    def __init__(self, endpoint: str, reason: str, *, cl_ord_id: str | None = None, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        reason: str,
+        *,
+        cl_ord_id: str | None = None,
+        cl_ord_ids: Iterable[str | None] = (),
+        order_ids: Iterable[str] = (),
+        retryable: bool = False,
+    ) -> None:
         self.endpoint = endpoint
         self.reason = reason
         self.cl_ord_id = cl_ord_id
+        self.cl_ord_ids = tuple(cl_ord_ids) or ((cl_ord_id,) if cl_ord_id else ())
+        self.order_ids = tuple(order_ids)
         self.retryable = retryable
         super().__init__(endpoint, reason)
 
     def __str__(self) -> str:
-        which = f" {printable(self.cl_ord_id)}" if self.cl_ord_id else ""
+        ids = [each for each in (*self.cl_ord_ids, *self.order_ids) if each]
+        which = f" {printable(', '.join(ids), 200)}" if ids else ""
         todo = "it may be repeated" if self.retryable else "look it up before anything else"
         return f"outcome of {self.endpoint}{which} unknown: {printable(self.reason, 200)}; {todo}"
+
+
+class OrderBlockedError(KrakenFastError):
+    """An order was kept in: by a state of the exchange, a limit, or a switch of ours. Nothing of it was sent.
+
+    Attributes:
+        reason: which, in words.
+        retryable: whether it may pass by itself.
+    """
+
+    def __init__(self, reason: str, *, retryable: bool = True) -> None:
+        self.reason = reason
+        self.retryable = retryable
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"not sent: {printable(self.reason, 300)}"
+
+
+class OrderEndedError(KrakenFastError):
+    """What was waited for will not happen any more: the order ended otherwise.
+
+    Attributes:
+        name: of the order, as we know it.
+        state: in which it ended.
+        filled_qty: as text; a part may have been filled.
+    """
+
+    sent = True
+
+    def __init__(self, name: str, state: str, filled_qty: str, reason: str = "") -> None:
+        self.name = name
+        self.state = state
+        self.filled_qty = filled_qty
+        self.reason = reason
+        super().__init__(name, state, filled_qty, reason)
+
+    def __str__(self) -> str:
+        why = f" ({printable(self.reason)})" if self.reason else ""
+        return f"order {printable(self.name)} ended {self.state}{why}, {self.filled_qty} of it filled"
+
+
+class JournalError(KrakenFastError):
+    """The journal of orders cannot be used, so no order leaves. Everything before `offset` is intact."""
+
+    def __init__(self, path: str, reason: str, offset: int | None = None) -> None:
+        self.path = path
+        self.reason = reason
+        self.offset = offset
+        super().__init__(path, reason, offset)
+
+    def __str__(self) -> str:
+        where = "" if self.offset is None else f" at byte {self.offset}"
+        return f"journal {self.path}: {self.reason}{where}"
 
 
 class SubscriptionError(KrakenFastError):
@@ -396,6 +483,24 @@ class StaleDataError(SourceError):
     def __str__(self) -> str:
         age = "" if self.age_ms is None else f", {self.age_ms:.0f} ms old"
         return f"{printable(self.what)} is {self.quality}{age}"
+
+
+class NoSourceError(SourceError):
+    """No source can give the value: nothing is invented in its place.
+
+    Attributes:
+        what: that was asked for.
+        reasons: why not, by source: each line's name, and `rest`.
+    """
+
+    def __init__(self, what: str, reasons: Mapping[str, str]) -> None:
+        self.what = what
+        self.reasons = dict(reasons)
+        super().__init__(what, self.reasons)
+
+    def __str__(self) -> str:
+        listed = "; ".join(f"{name}: {printable(reason, 200)}" for name, reason in self.reasons.items())
+        return f"no source for {printable(self.what)}: {listed or 'none is configured'}"
 
 
 class CircuitOpenError(SourceError):

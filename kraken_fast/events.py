@@ -26,6 +26,7 @@ class LineChange:
     old: str
     new: str
     reason: str
+    line: str = "A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,35 @@ class Refused:
     """A subscription that the exchange refused, or never served."""
 
     error: SubscriptionError
+    line: str = "A"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChange:
+    """A symbol is served by another source: starting, websocket, rest, none."""
+
+    channel: str
+    symbol: str
+    old: str
+    new: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """A part is doubtful, and what is done about it: `component` names it, such as `line B book BTC/USD`."""
+
+    component: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Trades that no line told came from REST: ids `first` to `last`, both included."""
+
+    symbol: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +74,7 @@ class Dropped:
 
 Event = (
     BookSnapshot | TickerSnapshot | Trade | Candle | Gap | Dropped | LineChange | Refused | SystemStatus
-    | InstrumentUpdate
+    | InstrumentUpdate | SourceChange | Degraded | Filled
 )
 
 Key = tuple[str, ...]

@@ -10,6 +10,9 @@ towards the end, so it can only make rows come again, and those are known by the
 Public trades come oldest first, after a time. A page may end between trades of the same nanosecond, so the next one is
 asked for from a nanosecond before; ids tell what was given already, and prove that none is missing, for they count up
 by one. `gaps` lists those that are, should it happen.
+
+Candles come oldest first too, in one page: the exchange keeps 720 of an interval. A crawl that is continued too late
+says in `lost` which ones are gone.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Self, TypeVar
 
 from .errors import ConfigError
-from .rest_types import RestTrade, TradePage
+from .rest_types import RestCandle, RestTrade, TradePage
 from .types import Gap
 
 _log = logging.getLogger("kraken_fast.rest")
@@ -171,6 +174,49 @@ class TradeHistory(History[RestTrade]):
             self._is_over = True
         # A page without anything new that is full holds trades of one nanosecond alone: step over it.
         self._since_ns = page.last_ns - 1 if new else page.last_ns
+
+
+class CandleHistory(History[RestCandle]):
+    """Closed candles, oldest first.
+
+    Args:
+        fetch: gives the candles from a time in ns on, None for all there are.
+        interval_ns: length of a candle.
+        since_ns: those that begin after this; None for all there are.
+        cursor: of an earlier crawl.
+
+    Attributes:
+        lost: begins of the first and the last candle that the exchange keeps no more, in ns; None when it gave all.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[int | None], Awaitable[Sequence[RestCandle]]],
+        *,
+        interval_ns: int,
+        since_ns: int | None,
+        cursor: str = "",
+    ) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._interval_ns = interval_ns
+        self._last_ns = _count(cursor) if cursor else since_ns
+        self.cursor = cursor
+        self.lost: tuple[int, int] | None = None
+
+    async def _next_page(self) -> None:
+        last_ns = self._last_ns
+        # One interval earlier, for whether `since` itself belongs to the answer, sources disagree.
+        candles = await self._fetch(None if last_ns is None else max(0, last_ns - self._interval_ns))
+        closed = [each for each in candles if each.closed and (last_ns is None or each.begin_ns > last_ns)]
+        self._page.extend((candle, str(candle.begin_ns)) for candle in closed)
+        self.total = len(closed)
+        self._is_over = True
+        if last_ns is not None and closed:
+            due_ns = (last_ns // self._interval_ns + 1) * self._interval_ns
+            if closed[0].begin_ns > due_ns:
+                self.lost = due_ns, closed[0].begin_ns - self._interval_ns
+                _log.warning("candles from %d to %d ns are no longer kept by the exchange", *self.lost)
 
 
 def _span(gap: Gap) -> tuple[int, int, str]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,7 +70,7 @@ class Pace(Protocol):
 
 
 class CallCounter:
-    """The private REST counter of one key.
+    """The private REST counter of one key; with other `tiers`, the engine's counter of one pair.
 
     After a refusal the counter counts as full, and nothing is sent for as long as the exchange asked, doubling
     with each further refusal. A second refusal within ten minutes means that the tier is lower than was
@@ -87,9 +88,10 @@ class CallCounter:
     PAUSE_MAX_S = 900.0
     FORGIVE_NS = 600 * SECOND_NS
 
-    def __init__(self, tier: Tier) -> None:
+    def __init__(self, tier: Tier, *, tiers: Mapping[str, Tier] = TIERS) -> None:
         self.tier = tier
         self.refusals = 0
+        self._tiers = tiers
         self._level = 0.0
         self._level_ns = 0
         self._under_way = 0.0
@@ -125,9 +127,9 @@ class CallCounter:
         again = bool(self.refusals) and now_ns - self._refused_ns < self.FORGIVE_NS
         self.refusals = self.refusals + 1 if again else 1
         self._refused_ns = now_ns
-        names = list(TIERS)
+        names = list(self._tiers)
         if again and self.tier.name in names[1:]:
-            self.tier = TIERS[names[names.index(self.tier.name) - 1]]
+            self.tier = self._tiers[names[names.index(self.tier.name) - 1]]
             _log.warning("refused twice: the key's tier is taken to be %s", self.tier.name)
         self._set(self.tier.points_max, now_ns)
         pause_s = max(retry_after_s, min(self.PAUSE_MAX_S, self.PAUSE_S * 2 ** (self.refusals - 1)))

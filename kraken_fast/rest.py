@@ -21,6 +21,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self
@@ -28,8 +29,9 @@ from urllib.parse import urlsplit
 
 from .auth import Credentials
 from .catalogue import Endpoint, endpoint_of, moves_money_out
-from .config import Endpoints, RestSettings, is_loopback
+from .config import Endpoints, RestSettings
 from .core.clock import Clock, SystemClock
+from .engine_limits import Charge, EngineLimits
 from .envelope import read_answer
 from .error_table import CallFacts
 from .errors import (
@@ -42,17 +44,19 @@ from .errors import (
     LockoutError,
     NonceError,
     OutcomeUnknownError,
-    PermissionDeniedError,
     RateLimitError,
     RequestTimeoutError,
     TransportError,
     UnavailableError,
 )
+from .exchange_time import ExchangeTime
 from .http import AioHttp, HttpPort, HttpRequest, HttpResponse
+from .key_check import check_host, check_permissions, nonce_of
 from .limits import TIERS, CallCounter, Lane, NoPace, PublicPace
 from .nonce import FileNonces, NonceLane, NonceStore
 from .policy import SECOND_NS, CircuitBreaker, RetryBudget, retry_wait_s
-from .rest_request import holds_objects, plain_fields, public_request, signed_request
+from .rest_clock import DEADLINE_ERROR_S, RestClock
+from .rest_request import facts_of, holds_objects, plain_fields, public_request, signed_request
 
 _log = logging.getLogger("kraken_fast.rest")
 
@@ -66,6 +70,7 @@ class RestStats:
     Attributes:
         tier: of the key, as assumed or learned. points, points_max: of its counter.
         public_wait_s, private_wait_s: how long a call made now would wait for the limits.
+        engine: points of the matching engine's counters that went through here, by pair.
         waiting: calls in the queues.
         breakers: closed, open or half-open, by class of calls.
         calls, retries, shared: since the client was made.
@@ -77,6 +82,7 @@ class RestStats:
     points_max: float
     public_wait_s: float
     private_wait_s: float
+    engine: Mapping[str, float]
     waiting: int
     breakers: Mapping[str, str]
     calls: int
@@ -144,7 +150,9 @@ class RestCore:
         self._is_checked = False
         self._key_nonce = ""
         self._is_closed = False
+        self._queued: set[asyncio.Task[Any]] = set()
         self._acting: set[asyncio.Task[Any]] = set()
+        self._rest_clock = RestClock(self.clock, lambda: self.call("Time"), self._public.wait_s)
 
     def _make_lanes(self) -> None:
         chosen = self.settings
@@ -166,6 +174,9 @@ class RestCore:
             self.clock,
             parallel=1,
             waiting_max=chosen.queue_max,
+        )
+        self._engine = EngineLimits(
+            self.clock, chosen.tier, waiting_max=chosen.queue_max, pair_of=self.pair_of
         )
 
     # Life --------------------------------------------------------------------------------------------------------
@@ -191,12 +202,52 @@ class RestCore:
         if self._credentials is not None:
             await self._check_key()
 
+    @property
+    def exchange_time(self) -> ExchangeTime:
+        """What time it is at the exchange, as far as its answers, or `sync_time`, have told."""
+        return self._rest_clock.time
+
+    async def sync_time(self, *, error_s: float = DEADLINE_ERROR_S) -> float:
+        """Measure the exchange's time, for deadlines. The first order with a relative deadline does it, in 3 s or so.
+
+        Returns:
+            The error that is left, in seconds: half the round trip at best.
+        """
+        return await self._rest_clock.measure(error_s)
+
+    def pair_of(self, name: str) -> str:
+        """Give the one name of a pair under which the engine's points are counted."""
+        return name
+
+    def set_tier(self, name: str) -> None:
+        """Go by another tier: `engine_limits.tier_of` names it when the stream has told `maxratecount`.
+
+        Raises:
+            ConfigError: there is no such tier.
+        """
+        if name not in TIERS:
+            raise ConfigError("tier", name, f"one of {', '.join(TIERS)}")
+        self._counter.tier = TIERS[name]
+        self._engine.set_tier(name)
+
+    def charges(self, path: str, params: Mapping[str, Any]) -> list[Charge]:
+        """Tell what a call would cost at the matching engine, before it is made; empty for calls that are no orders."""
+        endpoint = endpoint_of(path)
+        return self._engine.charges(endpoint, plain_fields(params, is_json=endpoint.is_json))
+
     async def close(self) -> None:
-        """Close all connections. Calls that act and are under way are waited for; nothing else is."""
+        """Close all connections. Calls that act and have left are waited for; nothing else is."""
         self._is_closed = True
+        for act in self._queued - self._acting:
+            act.cancel()
         if self._acting:
             await asyncio.wait(self._acting)
         await self._http.close()
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it can make private calls."""
+        return self._credentials is not None
 
     def stats(self) -> RestStats:
         """Tell how the client stands."""
@@ -207,6 +258,7 @@ class RestCore:
             points_max=self._counter.tier.points_max,
             public_wait_s=self._public.wait_s(),
             private_wait_s=self._private.wait_s(),
+            engine=self._engine.levels(),
             waiting=self._public.waiting + self._private.waiting,
             breakers={name: breaker.state for name, breaker in self._breakers.items()},
             calls=self._counts["calls"],
@@ -255,15 +307,31 @@ class RestCore:
         self._budget.note_call(self.clock.monotonic_ns)
         if not endpoint.acts:
             return await self._read_repeatedly(endpoint, fields, wait_s)
+        if isinstance(span := fields.get("deadline"), timedelta):
+            await self._rest_clock.know_for(span)
         # The caller may be cancelled; an act that has left goes on to its answer, and the nonce after it waits.
-        act = asyncio.ensure_future(self._attempt(endpoint, fields, wait_s, self.settings.order_s))
-        self._acting.add(act)
+        act = asyncio.ensure_future(self._act(endpoint, fields, wait_s))
+        self._queued.add(act)
+        act.add_done_callback(self._queued.discard)
         act.add_done_callback(self._acting.discard)
         try:
             return await asyncio.shield(act)
         except asyncio.CancelledError:
-            act.add_done_callback(_note_unheard)
+            if self._is_closed and act.cancelled():
+                raise ClosedError("the client was closed before this was sent") from None
+            if act in self._acting:
+                act.add_done_callback(_note_unheard)
+            else:
+                act.cancel()
             raise
+
+    async def _act(self, endpoint: Endpoint, fields: Mapping[str, Any], wait_s: float) -> Any:
+        if not self.settings.limits:
+            return await self._attempt(endpoint, fields, wait_s, self.settings.order_s)
+        async with self._engine.turn(endpoint, fields, wait_s):
+            result = await self._attempt(endpoint, fields, wait_s, self.settings.order_s)
+        self._engine.learn(endpoint, fields, result)
+        return result
 
     async def _read_repeatedly(self, endpoint: Endpoint, fields: Mapping[str, Any], wait_s: float) -> Any:
         left_s = self.settings.read_s
@@ -314,9 +382,10 @@ class RestCore:
             if endpoint.is_private:
                 return await self._exchange_with_nonce(endpoint, fields, time_s)
             request = public_request(self._url, endpoint, fields)
-            return await self._exchange(_facts(endpoint, fields), self._breaker(endpoint), request, time_s)
+            return await self._exchange(facts_of(endpoint, fields), self._breaker(endpoint), request, time_s)
         except RateLimitError as error:
-            lane.refused(error.retry_after_s)
+            if not error.code.startswith("EOrder"):  # the engine's counter is another
+                lane.refused(error.retry_after_s)
             raise
         finally:
             lane.leave(endpoint.cost)
@@ -325,13 +394,17 @@ class RestCore:
         nonces, credentials = self._nonces, self._credentials
         assert nonces is not None, "_check_key lets nobody through without a key"
         assert credentials is not None
-        call, breaker = _facts(endpoint, fields), self._breaker(endpoint)
+        call, breaker = facts_of(endpoint, fields), self._breaker(endpoint)
         await nonces.acquire()
         try:
             if nonces.locked_s > 0:
                 raise _locked_out(endpoint, nonces.locked_s)
+            if endpoint.acts and (task := asyncio.current_task()) is not None:
+                self._acting.add(task)
             while True:
-                request = signed_request(credentials, self._url, endpoint, fields, nonce=nonces.take())
+                request = signed_request(
+                    credentials, self._url, endpoint, self._rest_clock.dated(fields), nonce=nonces.take()
+                )
                 try:
                     result = await self._exchange(call, breaker, request, time_s)
                 except NonceError as error:
@@ -354,9 +427,9 @@ class RestCore:
         breaker.begin()
         is_told = False
         try:
-            result = read_answer(
-                await self._fetch(call, request, time_s), call, epoch_s=self.clock.epoch_ns / SECOND_NS
-            )
+            sent_ns = self.clock.monotonic_ns
+            response = await self._fetch(call, request, time_s)
+            result = read_answer(response, call, epoch_s=self.clock.epoch_ns / SECOND_NS)
         except KrakenFastError as error:
             is_failure = isinstance(
                 error, (TransportError, RequestTimeoutError, OutcomeUnknownError, UnavailableError)
@@ -368,6 +441,7 @@ class RestCore:
         else:
             breaker.succeeded(self.clock.monotonic_ns)
             is_told = True
+            self._rest_clock.note_answer(call.endpoint, response, result, sent_ns)
             return result
         finally:
             if not is_told:  # cancelled
@@ -386,7 +460,7 @@ class RestCore:
             if not call.acts or isinstance(error, ConnectError) or not error.sent:
                 raise
             unknown = str(error)
-        raise OutcomeUnknownError(call.endpoint, unknown, cl_ord_id=call.cl_ord_id, retryable=call.repeatable)
+        raise call.unknown(unknown)
 
     # What is learned ---------------------------------------------------------------------------------------------
 
@@ -429,65 +503,8 @@ class RestCore:
             except KrakenFastError as error:
                 self._stopped = error
                 raise
-            self._key_nonce = _nonce_of(info)
+            self._key_nonce = nonce_of(info)
             self._is_checked = True
-
-
-def check_host(host: str, credentials: Credentials, hosts: tuple[str, ...]) -> None:
-    """Check that a host may be shown a key: one of Kraken's, or a box on this machine and a key of a box.
-
-    Raises:
-        ConfigError: it may not. `RestSettings.hosts` names further ones.
-    """
-    if host in hosts or (is_loopback(host) and credentials.is_of_a_box):
-        return
-    what = (
-        "a key of an exchange in a box"
-        if is_loopback(host)
-        else f"one of {', '.join(hosts)}, to be shown a key"
-    )
-    raise ConfigError("rest_url", host, f"{what}; RestSettings.hosts names others that you trust")
-
-
-def check_permissions(info: Any, needs: frozenset[str], *, allow_withdraw: bool) -> None:
-    """Check what a key may do, as `GetApiKeyInfo` tells it.
-
-    Raises:
-        PermissionDeniedError: it lacks something that is needed.
-        ConfigError: it may withdraw, and nobody allowed that.
-    """
-    listed = info.get("permissions") if isinstance(info, Mapping) else None
-    permissions = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []
-    if any("withdraw" in name for name in permissions) and not allow_withdraw:
-        raise ConfigError(
-            "credentials",
-            "***",
-            "a key without withdrawal permission: make a new one, or pass allow_withdraw=True",
-        )
-    if any("deposit" in name for name in permissions):
-        _log.warning("this key may make deposits; a bot needs no such permission")
-    for name in sorted(needs.difference(permissions)):
-        error = PermissionDeniedError("EGeneral:Permission denied", endpoint="GetApiKeyInfo")
-        error.permission = name
-        raise error
-
-
-def _facts(endpoint: Endpoint, fields: Mapping[str, Any]) -> CallFacts:
-    return CallFacts(
-        endpoint.name,
-        acts=endpoint.acts,
-        repeatable=endpoint.kind == "cancel",
-        cl_ord_id=fields.get("cl_ord_id") if endpoint.acts else None,
-        permission=endpoint.permission,
-    )
-
-
-def _nonce_of(info: Any) -> str:
-    """Say where the nonces of a key were, as `GetApiKeyInfo` tells it."""
-    if not isinstance(info, Mapping):
-        return ""
-    window = info.get("nonce_window", info.get("nonceWindow"))
-    return f" (at start the key's was {info.get('nonce')}, its window {window})"
 
 
 def _locked_out(endpoint: Endpoint, seconds: float) -> LockoutError:

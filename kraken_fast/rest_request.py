@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +13,7 @@ import orjson
 
 from .auth import Credentials
 from .catalogue import Endpoint
+from .error_table import CallFacts
 from .errors import ConfigError, InvalidOrderError
 from .http import HttpRequest
 
@@ -66,6 +69,25 @@ def plain_fields(
     }
 
 
+def facts_of(endpoint: Endpoint, params: Mapping[str, Any]) -> CallFacts:
+    """Tell what of a call decides which error it becomes, and which orders it is about."""
+    facts = CallFacts(endpoint.name, permission=endpoint.permission)
+    if not endpoint.acts:
+        return facts
+    rows = params.get("orders") or ()
+    named = [params.get("txid"), params.get("order_id")]
+    named += [row for row in rows if not isinstance(row, Mapping)]
+    added = [row.get("cl_ord_id") for row in rows if isinstance(row, Mapping)]
+    return replace(
+        facts,
+        acts=True,
+        repeatable=endpoint.kind == "cancel",
+        cl_ord_id=params.get("cl_ord_id"),
+        cl_ord_ids=tuple(added) or tuple(params.get("cl_ord_ids") or ()),
+        order_ids=tuple(str(name) for name in named if name is not None),
+    )
+
+
 def holds_objects(params: Mapping[str, Any]) -> bool:
     """Tell whether parameters can only be written as JSON."""
     return any(
@@ -75,11 +97,22 @@ def holds_objects(params: Mapping[str, Any]) -> bool:
     )
 
 
+def rfc3339_ms(at: datetime) -> str:
+    """Write a time with a time zone as UTC, to the millisecond.
+
+    >>> rfc3339_ms(datetime.fromisoformat("2026-01-01T01:00:00.0015+01:00"))
+    '2026-01-01T00:00:00.001Z'
+    """
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _plain(name: str, value: Any, *, is_order: bool, is_json: bool) -> Any:
     if isinstance(value, bool):
         return value if is_json else str(value).lower()
     if isinstance(value, str):
         return str(value)
+    if isinstance(value, timedelta) and name == "deadline":
+        return value  # becomes a time as it leaves
     if isinstance(value, int):
         return int(value) if is_json else str(int(value))
     if isinstance(value, Decimal) and value.is_finite():

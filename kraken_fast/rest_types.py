@@ -594,6 +594,23 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarketPosition:
+    """Open margin positions of one pair and side together; `positions` is how many."""
+
+    symbol: str = wire("pair", symbol)
+    positions: int = wire("positions", whole)
+    side: str = wire("type", text)
+    leverage: str = wire("leverage", lambda value, _names: str(value), "none")
+    cost: Decimal = wire("cost", number)
+    fee: Decimal = wire("fee", number)
+    qty: Decimal = wire("vol", number)
+    closed_qty: Decimal = wire("vol_closed", number)
+    margin: Decimal = wire("margin", number)
+    value: Decimal | None = wire("value", number, None)
+    net: Decimal | None = wire("net", number, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
     """One movement of money."""
 
@@ -678,7 +695,7 @@ class Edited:
 class Cancelled:
     """Cancels were accepted; `pending` if they wait in a queue. What was filled before, a query tells."""
 
-    count: int = wire("count", whole, 0)
+    count: int = wire("count", whole)
     pending: bool = wire("pending", flag, False)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
-from .config import Endpoints, LineSettings, SubscriptionSettings
+from .config import WITHOUT_SYMBOL, Endpoints, LineSettings, SubscriptionSettings
 from .core.book import OrderBook
 from .core.capture import CaptureWriter
 from .core.clock import Clock, SystemClock
@@ -33,16 +33,26 @@ from .core.decode import Decoder
 from .core.handler import Callbacks
 from .core.line import Line
 from .dial import FileAttempts
-from .errors import ClosedError, DecodeError, SubscriptionError, TransportError
+from .errors import (
+    ClosedError,
+    DecodeError,
+    KrakenFastError,
+    SubscriptionError,
+    TransportError,
+)
 from .events import Event, LineChange, Refused
 from .policy import SECOND_NS, AttemptBudget
 from .subscription_records import Event as SubscriptionEvent
 from .subscription_records import EventKind, Key
 from .subscriptions import Subscriptions
+from .tokens import Tokens
 from .transport import Connection, LineState
 from .types import Ack, Gap, InstrumentUpdate, SystemStatus
 
 _log = logging.getLogger("kraken_fast.session")
+
+_RESYNCED = frozenset({"ticker", "trade", "ohlc", "instrument", "executions", "balances"})
+"""Channels that begin afresh after a message that was not understood; books are told of by `on_book_lost`."""
 
 STATUS_GRACE_S = 1.0
 """The exchange sends `status` at once on connecting; subscribing waits for it no longer than this."""
@@ -68,6 +78,7 @@ class SessionSettings:
         budget: bound on connection attempts; None counts those of all this user's processes on this machine.
         ssl_context: must verify, unless the host is loopback.
         use_aiofastnet: picows' faster transports; off under a loop of virtual time.
+        name: of the line, in events and logs.
     """
 
     clock: Clock | None = None
@@ -77,6 +88,7 @@ class SessionSettings:
     budget: AttemptBudget | None = None
     ssl_context: ssl.SSLContext | None = None
     use_aiofastnet: bool = True
+    name: str = "A"
 
 
 class Session(Callbacks):
@@ -86,12 +98,22 @@ class Session(Callbacks):
         endpoints: where to connect.
         settings: how.
         notice: told of every LineChange, Refused, Gap, SystemStatus and InstrumentUpdate.
+        tokens: for lines whose channels need one; not closed with the session, for lines share them.
     """
 
-    def __init__(self, endpoints: Endpoints, settings: SessionSettings, notice: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        settings: SessionSettings,
+        notice: Callable[[Event], None],
+        *,
+        tokens: Tokens | None = None,
+    ) -> None:
         self.clock = settings.clock or SystemClock()
         line_settings = settings.line or LineSettings()
-        line = Line(self.clock, suspect_ns=round(line_settings.suspect_s * SECOND_NS))
+        self.name = settings.name
+        self.suspect_ns = round(line_settings.suspect_s * SECOND_NS)
+        line = Line(self.clock, name=self.name, suspect_ns=self.suspect_ns)
         self.decoder = Decoder(line, self)
         self.subscriptions = Subscriptions(settings.subscription)
         self.connection: Connection | None = None
@@ -105,6 +127,9 @@ class Session(Callbacks):
         self._settings = settings
         self._line_settings = line_settings
         self._notice = notice
+        self._tokens = tokens
+        self._token_task: asyncio.Task[None] | None = None
+        self._token_error: KrakenFastError | None = None
         self._awaited: set[Key] = set()
         self._may_subscribe = False  # the line is up, and line_up was not called yet
         self._is_pumping = False
@@ -149,6 +174,8 @@ class Session(Callbacks):
         if self._watch_timer is not None:
             self._watch_timer.cancel()
             self._watch_timer = None
+        if self._token_task is not None:
+            self._token_task.cancel()
         if self.ready is not None and not self.ready.done():
             self.ready.set_exception(ClosedError("closed while it was opening"))
             self.ready.exception()  # retrieved: nobody may be waiting any more
@@ -190,6 +217,7 @@ class Session(Callbacks):
         assert self.connection is not None
         self._is_pumping = True
         try:
+            self._bring_token()
             for request in self.subscriptions.poll(self.clock.monotonic_ns):
                 try:
                     self.connection.send(request)
@@ -205,6 +233,34 @@ class Session(Callbacks):
         elif not self._may_subscribe:  # else the timer is the grace for `status`
             self._set_timer(None)
 
+    def _bring_token(self) -> None:
+        """Give the subscriptions the token that they wait for: at once if one is at hand, else when it comes."""
+        if self._tokens is None or not self.subscriptions.token_wanted or self._token_task is not None:
+            return
+        refused = self.subscriptions.refused_token
+        if refused is not None:
+            self._tokens.refuse(refused)
+        usable = self._tokens.usable
+        if usable is not None:
+            self.subscriptions.give_token(usable)
+            return
+        self._token_task = asyncio.get_running_loop().create_task(self._fetch_token(self._tokens))
+
+    async def _fetch_token(self, tokens: Tokens) -> None:
+        try:
+            token = await tokens.get()
+        except KrakenFastError as error:
+            _log.warning("no token: %s", error)
+            self._token_error = error
+            self.subscriptions.no_token(str(error))
+        else:
+            # The connection that asked may be gone; the present one may have one already, or ask for it itself.
+            if self.subscriptions.token_wanted:
+                self.subscriptions.give_token(token)
+        finally:
+            self._token_task = None
+        self.pump()
+
     def _set_timer(self, delay_s: float | None, then: Callable[[], None] | None = None) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -212,7 +268,8 @@ class Session(Callbacks):
         if delay_s is not None and then is not None:
             self._timer = asyncio.get_running_loop().call_later(delay_s, then)
 
-    def _pump_soon(self) -> None:
+    def pump_soon(self) -> None:
+        """Pump, but not from within this call stack."""
         asyncio.get_running_loop().call_soon(self.pump)
 
     def _subscribe(self) -> None:
@@ -235,7 +292,7 @@ class Session(Callbacks):
             _log.warning("%s: %s", event.kind.value, event.error)
             self.refused[key] = event.error
             self._awaited.discard(key)
-            self._notice(Refused(event.error))
+            self._notice(Refused(event.error, self.name))
         elif event.kind is EventKind.DELIVERING:
             self.refused.pop(key, None)
             self._awaited.discard(key)
@@ -263,7 +320,7 @@ class Session(Callbacks):
     def _settle_ready(self, ready: asyncio.Future[None]) -> None:
         market = [key for key in self.subscriptions.wanted() if key[0] != "instrument"]
         if market and all(key in self.refused for key in market):
-            ready.set_exception(self.refused[market[0]])
+            ready.set_exception(self._token_error or self.refused[market[0]])
         else:
             ready.set_result(None)
 
@@ -304,10 +361,10 @@ class Session(Callbacks):
 
     def on_state(self, old: LineState, new: LineState, reason: str) -> None:
         """The line's state changed."""
-        _log.info("line %s -> %s: %s", old.value, new.value, reason)
+        _log.info("line %s: %s -> %s: %s", self.name, old.value, new.value, reason)
         if new in (LineState.DOWN, LineState.CLOSED):
             self.decoder.new_epoch()  # whoever is told of the loss must find nothing live any more
-        self._notice(LineChange(old.value, new.value, reason))
+        self._notice(LineChange(old.value, new.value, reason, self.name))
 
     def on_error(self, error: Exception, count: int) -> None:
         """The core let an exception out."""
@@ -326,12 +383,12 @@ class Session(Callbacks):
         if self.connection is not None and ack.method == "subscribe" and ack.success:
             self.connection.arm()  # heartbeats come from the first subscription on
         self.subscriptions.on_ack(asdict(ack), self.clock.monotonic_ns)
-        self._pump_soon()
+        self.pump_soon()
 
     def on_snapshot(self, channel: str, symbol: str) -> None:
         """A snapshot was applied."""
         self.subscriptions.on_snapshot(channel, symbol)
-        self._pump_soon()
+        self.pump_soon()
 
     def on_book_lost(self, book: OrderBook, reason: str) -> None:
         """A book can no longer be trusted: ask for it anew, or learn that asking is of no use."""
@@ -342,16 +399,16 @@ class Session(Callbacks):
         else:
             self.subscriptions.resync("book", book.symbol, reason, now_ns)
         self._take_events()  # now: what the book holds is dropped on return unless it is declared unverified
-        self._pump_soon()
+        self.pump_soon()
 
     def on_refused(self, error: DecodeError) -> None:
         """A message was not understood; a book that it was meant for was told by `on_book_lost`."""
         now_ns = self.clock.monotonic_ns
         _log.warning("message refused: %s", error)
-        if error.channel in ("ticker", "trade", "ohlc", "instrument"):
-            symbol = "" if error.channel == "instrument" else error.symbol
+        if error.channel in _RESYNCED:
+            symbol = "" if error.channel in WITHOUT_SYMBOL else error.symbol
             self.subscriptions.resync(error.channel, symbol, "malformed", now_ns)
-            self._pump_soon()
+            self.pump_soon()
         self._refusals.append(now_ns)
         if len(self._refusals) > REFUSALS_MAX and now_ns - self._refusals[0] <= REFUSALS_S * SECOND_NS:
             self._refusals.clear()
@@ -384,4 +441,4 @@ class Session(Callbacks):
                 if pair.status == "online":
                     self.subscriptions.instrument_online(pair.symbol)
         self._notice(update)
-        self._pump_soon()
+        self.pump_soon()

@@ -10,12 +10,28 @@ from typing import Any
 
 import orjson
 
-from .config import CHANNEL_PARAMETER
-from .errors import SubscriptionError
+from .auth import Secret
+from .config import CHANNEL_PARAMETER, NEEDS_TOKEN, WITHOUT_SYMBOL
+from .errors import PERMISSION_WORDS, SubscriptionError
 from .policy import SECOND_NS
 
 Key = tuple[str, str]
-"""Channel and symbol; the symbol of `instrument` is ""."""
+"""Channel and symbol; the symbol of `instrument`, `executions` and `balances` is ""."""
+
+TOKEN_REFUSALS = ("EAPI:Invalid token", "ESession:Invalid session", "Token(s) not found")
+"""Beginnings of the refusals that a fresh token may cure. Source: websocket-v2.md section 5."""
+
+PERMISSION_REFUSALS = ("EAccount:Invalid permissions", "EGeneral:Permission denied")
+
+EXECUTIONS = {"snap_orders": True, "snap_trades": True, "order_status": True, "ratecounter": True}
+"""What we ask of `executions`; `snapshot` is deprecated there. Source: websocket-v2.md section 12."""
+
+CHANNEL_PERMISSIONS = {
+    "executions": ("query-open-trades", "query-closed-trades"),
+    "balances": ("query-funds", "query-ledger"),
+    "level3": ("query-open-trades",),
+}
+"""What a key needs besides the token, as `GetApiKeyInfo` names it."""
 
 
 class Phase(Enum):
@@ -91,6 +107,7 @@ class Entry:
     leave_on_ack: bool = False
     asked: int = 0  # unanswered requests in a row
     unserved: int = 0  # acknowledged, then no snapshot
+    token_refused: bool = False  # the last request, for its token
     alone: bool = False  # to be asked for in a request of its own
     # Of all connections:
     resyncs: ResyncHistory = field(default_factory=ResyncHistory)
@@ -109,9 +126,14 @@ class Entry:
             return self.channel, self.parameter, self.with_snapshot
         return self.channel, self.held_parameter
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether its requests carry one."""
+        return self.channel in NEEDS_TOKEN
+
     def begin_connection(self) -> None:
         """Forget what the last connection acknowledged."""
-        self.snapshot_seen = self.was_acked = self.leave_on_ack = self.alone = False
+        self.snapshot_seen = self.was_acked = self.leave_on_ack = self.alone = self.token_refused = False
         self.asked = self.unserved = 0
 
 
@@ -124,6 +146,7 @@ class Request:
     unanswered: dict[str, None]
     channel: str
     due_ns: int
+    token_number: int = 0  # which of the connection's tokens it carries
     is_excused: bool = False  # the exchange complained of our rate: silence is no fault of these symbols
     unnamed: list[str] = field(default_factory=list)  # errors that name no symbol
 
@@ -139,6 +162,15 @@ class Queues:
     def __bool__(self) -> bool:
         return bool(self._leaving or self._first or self._bulk)
 
+    def needs_token(self) -> bool:
+        """Tell whether the next request carries a token."""
+        queue = self._leaving or self._first or self._bulk
+        return bool(queue) and next(iter(queue.values())).needs_token
+
+    def next(self) -> Entry:
+        """Give the entry that is served next."""
+        return next(iter((self._leaving or self._first or self._bulk).values()))
+
     def leave(self, entry: Entry) -> None:
         """Queue an unsubscribe."""
         self._leaving[entry.key] = entry
@@ -151,10 +183,10 @@ class Queues:
         elif entry.key not in self._first:
             self._bulk[entry.key] = entry
 
-    def drop(self, entry: Entry) -> None:
-        """Take an entry out of wherever it waits."""
-        for queue in (self._leaving, self._first, self._bulk):
-            queue.pop(entry.key, None)
+    def drop(self, entry: Entry) -> bool:
+        """Take an entry out of wherever it waits. Returns whether it waited."""
+        found = [queue.pop(entry.key, None) for queue in (self._leaving, self._first, self._bulk)]
+        return any(found)
 
     def clear(self) -> None:
         """Forget all."""
@@ -194,6 +226,27 @@ class Answer:
         return self.reason is not None and self.reason.startswith("Exceeded msg rate")
 
 
+def is_token_refusal(reason: str) -> bool:
+    """Tell whether a fresh token may cure a refusal.
+
+    >>> is_token_refusal("EAPI:Invalid token"), is_token_refusal("EGeneral:Permission denied")
+    (True, False)
+    """
+    return reason.startswith(TOKEN_REFUSALS)
+
+
+def explained(channel: str, reason: str) -> str:
+    """Add to a refusal for want of a permission which one it is.
+
+    >>> explained("balances", "EGeneral:Permission denied")
+    'EGeneral:Permission denied; the key needs "Query funds" and "Query ledger entries"'
+    """
+    if not reason.startswith(PERMISSION_REFUSALS) or channel not in CHANNEL_PERMISSIONS:
+        return reason
+    words = " and ".join(f'"{PERMISSION_WORDS[name]}"' for name in CHANNEL_PERMISSIONS[channel])
+    return f"{reason}; the key needs {words}"
+
+
 def read_answer(ack: Mapping[str, Any]) -> Answer | None:
     """Read an ack or a refusal of any shape; None if it answers something else.
 
@@ -217,7 +270,7 @@ def read_answer(ack: Mapping[str, Any]) -> Answer | None:
     return answer if is_ours else None
 
 
-def write_request(request: Request, like: Entry) -> bytes:
+def write_request(request: Request, like: Entry, token: Secret | None = None) -> bytes:
     """Write the text of a request for symbols that are all `like` one entry.
 
     >>> entry = Entry("book", "BTC/USD", 10, True, held_parameter=10)
@@ -225,12 +278,14 @@ def write_request(request: Request, like: Entry) -> bytes:
     b'{"method":"unsubscribe","params":{"channel":"book","symbol":["BTC/USD"],"depth":10},"req_id":7}'
     """
     params: dict[str, Any] = {"channel": request.channel}
-    if request.channel != "instrument":
+    if request.channel not in WITHOUT_SYMBOL:
         params["symbol"] = list(request.unanswered)
     name, _ = CHANNEL_PARAMETER[request.channel]
     if name and like.held_parameter is not False:  # tokenized assets are named only where they are wanted
         params[name] = like.held_parameter
     if request.is_subscribe:
-        params["snapshot"] = like.with_snapshot
+        params |= EXECUTIONS if request.channel == "executions" else {"snapshot": like.with_snapshot}
+    if token is not None:
+        params["token"] = token.reveal().decode()
     method = "subscribe" if request.is_subscribe else "unsubscribe"
     return orjson.dumps({"method": method, "params": params, "req_id": request.req_id})

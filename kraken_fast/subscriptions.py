@@ -16,9 +16,14 @@ symbols are asked for again one by one, so that the next error is unmistakable.
 
 Every wait has its bound: T_ack and T_snap each allow one repetition. A book that fails its checksum is resubscribed
 alone; when a fresh snapshot fails twice, or after three resyncs in a minute, it is UNVERIFIED and tried once a minute:
-no storm. What is acknowledged and not served asks for the line's recycling, once.
+no storm. What is acknowledged and not served asks for the line's recycling, once. So does a private channel whose
+sequence breaks time and again: reconnecting backs off, and there is no checksum to mistrust.
 
-Source: websocket-v2.md sections 2, 6, 8; faults.md K01 to K07, D03, D04; design.md decision 2.
+Private channels and level3 carry a token in every request. While one is missing, `token_wanted` says so and nothing is
+sent; the owner fetches one and gives it. A refusal for its token makes an entry ask once more with a fresh one; refused
+again it is LOST, and asked for once a minute. Every connection begins without a token.
+
+Source: websocket-v2.md sections 2, 5, 6, 8, 11; faults.md K01 to K07, D03, D04, A01, A02; design.md decision 2.
 """
 
 from __future__ import annotations
@@ -27,9 +32,14 @@ import heapq
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .auth import Secret
 from .config import (
     CHANNEL_PARAMETER,
+    LEVEL3_COST,
+    LEVEL3_POINTS_PER_S,
+    LEVEL3_SYMBOLS_MAX,
     OWES_SNAPSHOT,
+    WITHOUT_SYMBOL,
     SubscriptionSettings,
     check_channel_parameter,
     check_symbols,
@@ -44,6 +54,8 @@ from .subscription_records import (
     Phase,
     Queues,
     Request,
+    explained,
+    is_token_refusal,
     read_answer,
     write_request,
 )
@@ -83,6 +95,11 @@ class Subscriptions:
         self._recycle_told = False
         self._warnings: set[str] = set()
         self._events: list[Event] = []
+        self._token: Secret | None = None
+        self.refused_token: Secret | None = None
+        """The last one that the exchange refused."""
+        self._token_number = 0
+        self._level3_pacer = Pacer(rate_per_s=1.0, burst=1)
         self.strays = 0
         """Acks that belong to nothing outstanding: duplicates, of older connections, unknown ids."""
         self.rate_complaints = 0
@@ -96,18 +113,23 @@ class Subscriptions:
         """Want symbols of a channel from now on, over all reconnects. Asking again for a refused one tries it again.
 
         Args:
-            channel: book, ticker, trade, ohlc or instrument.
-            symbols: none for instrument.
+            channel: book, ticker, trade, ohlc, instrument, level3, executions or balances.
+            symbols: none for instrument, executions and balances.
             snapshot: whether to begin with one; only trade and ohlc can go without.
-            parameter: `depth` of book, `interval` of ohlc, `event_trigger` of ticker.
+            parameter: `depth` of book and level3, `interval` of ohlc, `event_trigger` of ticker.
 
         Raises:
-            ConfigError: no such channel or parameter, or the symbol is wanted with another parameter already.
+            ConfigError: no such channel or parameter, the symbol is wanted with another parameter already, or the line
+                can hold no more.
         """
         value = check_channel_parameter(channel, parameter)
         if not snapshot and channel in OWES_SNAPSHOT:
             raise ConfigError("snapshot", snapshot, f"True for {channel}")
-        names = ("",) if channel == "instrument" else check_symbols(symbols)
+        names = ("",) if channel in WITHOUT_SYMBOL else check_symbols(symbols)
+        if channel == "level3":
+            held = {key[1] for key in self.wanted() if key[0] == "level3"}.union(names)
+            if len(held) > LEVEL3_SYMBOLS_MAX:
+                raise ConfigError("symbols", f"{len(held)} symbols", f"at most {LEVEL3_SYMBOLS_MAX} on one line")
         for name in names:
             entry = self._entries.get((channel, name))
             if entry is not None and entry.wanted and entry.parameter != value:
@@ -124,7 +146,7 @@ class Subscriptions:
 
     def unwant(self, channel: str, symbols: Iterable[str] = ()) -> None:
         """Want these no more; what is not wanted is passed over."""
-        for name in ("",) if channel == "instrument" else check_symbols(symbols):
+        for name in ("",) if channel in WITHOUT_SYMBOL else check_symbols(symbols):
             entry = self._entries.get((channel, name))
             if entry is None or not entry.wanted:
                 continue
@@ -163,6 +185,7 @@ class Subscriptions:
         """The connection is gone, and with it all that it acknowledged."""
         self._is_up = False
         self._recycle_told = False
+        self._token = None
         self._requests.clear()
         self._timers.clear()
         self._queues.clear()
@@ -207,15 +230,17 @@ class Subscriptions:
         if entry.phase in (Phase.ACKED, Phase.LOST):
             self._deliver(entry)
 
-    def on_checksum_mismatch(self, symbol: str, now_ns: int, *, in_snapshot: bool = False) -> None:
+    def on_checksum_mismatch(
+        self, symbol: str, now_ns: int, *, in_snapshot: bool = False, channel: str = "book"
+    ) -> None:
         """A book disagreed with its checksum, in a snapshot or in an update."""
-        entry = self._entries.get(("book", symbol))
+        entry = self._entries.get((channel, symbol))
         if entry is None or entry.phase in (Phase.LEAVING, Phase.IDLE):
             return
         if in_snapshot:
-            self.on_snapshot("book", symbol, verified=False)
+            self.on_snapshot(channel, symbol, verified=False)
             entry.resyncs.bad_snapshots += 1
-        self.resync("book", symbol, "checksum mismatch", now_ns)
+        self.resync(channel, symbol, "checksum mismatch", now_ns)
 
     def resync(self, channel: str, symbol: str, reason: str, now_ns: int) -> None:
         """Get a new snapshot of one symbol, unless that is under way or was tried too often."""
@@ -226,6 +251,9 @@ class Subscriptions:
             return
         if entry.resyncs.may_begin(now_ns, self._settings.resyncs_max, self._settings.resync_window_s):
             self._resync_now(entry, now_ns)
+            return
+        if channel in WITHOUT_SYMBOL:
+            self._recycle(entry, f"{reason}, {self._settings.resyncs_max + 1} times")
             return
         entry.is_unverified = True
         self._tell(EventKind.UNVERIFIED, entry, reason)
@@ -244,18 +272,51 @@ class Subscriptions:
             elif about in self._entries:
                 self._on_entry_due(self._entries[about], version, now_ns)
         requests = []
-        while self._queues and self._pacer.take(now_ns):
+        while self._queues and not self.token_wanted and self._next_wait_ns(now_ns) == 0:
+            self._pacer.take(now_ns)
             requests.append(self._next_request(now_ns))
         return requests
+
+    def _next_wait_ns(self, now_ns: int) -> int:
+        """How long the next request has to wait for the rates. Level 3 counts points, here a second's worth each."""
+        wait_ns = self._pacer.wait_ns(now_ns)
+        is_level3 = self._queues.next().channel == "level3"
+        return max(wait_ns, self._level3_pacer.wait_ns(now_ns)) if is_level3 else wait_ns
 
     def deadline_ns(self, now_ns: int) -> int | None:
         """When to poll next; None while only the line's coming up, or a new wish, changes anything."""
         if not self._is_up:
             return None
         due = [self._timers[0][0]] if self._timers else []
-        if self._queues:
-            due.append(now_ns + self._pacer.wait_ns(now_ns))
+        if self._queues and not self.token_wanted:
+            due.append(now_ns + self._next_wait_ns(now_ns))
         return min(due, default=None)
+
+    # Tokens --------------------------------------------------------------------------------------------------
+
+    @property
+    def token_wanted(self) -> bool:
+        """Whether requests wait for `give_token`."""
+        return self._is_up and self._token is None and self._queues.needs_token()
+
+    @property
+    def token(self) -> Secret | None:
+        """The token that the present connection uses."""
+        return self._token
+
+    def give_token(self, token: Secret) -> None:
+        """Here is one that the exchange has not refused yet."""
+        self._token = token
+        self._token_number += 1
+
+    def no_token(self, reason: str) -> None:
+        """There will be none: what waits for it is lost, until the next connection tries."""
+        for entry in self._entries.values():
+            if entry.needs_token and self._queues.drop(entry):
+                self._enter(entry, Phase.LOST)
+                if not entry.told_lost:
+                    entry.told_lost = True
+                    self._tell(EventKind.LOST, entry, reason)
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call, in order."""
@@ -269,9 +330,9 @@ class Subscriptions:
         entry = self._entries.get((channel, symbol))
         return None if entry is None else entry.phase
 
-    def is_unverified(self, symbol: str) -> bool:
+    def is_unverified(self, symbol: str, channel: str = "book") -> bool:
         """Tell whether the book's checksum is beyond repair at present."""
-        entry = self._entries.get(("book", symbol))
+        entry = self._entries.get((channel, symbol))
         return entry is not None and entry.is_unverified
 
     def wanted(self) -> list[Key]:
@@ -291,7 +352,11 @@ class Subscriptions:
 
     def _next_request(self, now_ns: int) -> bytes:
         """Take a batch of like ones off the queues and write the request."""
-        is_subscribe, batch = self._queues.take_batch(self._settings.batch)
+        size_max, following = self._settings.batch, self._queues.next()
+        if following.channel == "level3":
+            self._level3_pacer.take(now_ns)
+            size_max = min(size_max, LEVEL3_POINTS_PER_S // LEVEL3_COST[following.parameter])
+        is_subscribe, batch = self._queues.take_batch(size_max)
         for entry in batch if is_subscribe else ():
             entry.held_parameter = entry.parameter
             entry.was_acked = False
@@ -303,7 +368,10 @@ class Subscriptions:
         )
         self._requests[request.req_id] = request
         self._set_timer(due_ns, request.req_id, 0)
-        return write_request(request, first)
+        if not first.needs_token:
+            return write_request(request, first)
+        request.token_number = self._token_number
+        return write_request(request, first, self._token)
 
     def _new_req_id(self) -> int:
         while True:
@@ -348,19 +416,34 @@ class Subscriptions:
             for left in reasons:
                 self._match(request, None, left, now_ns)
         entry = self._entries[request.channel, symbol]
-        if not request.is_subscribe:
+        if reason is not None and entry.needs_token and is_token_refusal(reason):
+            self._token_refused(entry, request, reason, now_ns)
+        elif not request.is_subscribe:
             self._left(entry)
         elif reason is None or reason == "Already subscribed":
             self._acknowledged(entry, now_ns)
         else:
             self._enter(entry, Phase.REFUSED)
             if entry.wanted:
-                self._tell(EventKind.REFUSED, entry, reason)
+                self._tell(EventKind.REFUSED, entry, explained(entry.channel, reason))
             else:
                 self._forget(entry)
 
+    def _token_refused(self, entry: Entry, request: Request, reason: str, now_ns: int) -> None:
+        if request.token_number == self._token_number:
+            # The first of several to be told; the next token is another.
+            self.refused_token, self._token = self._token or self.refused_token, None
+        if entry.token_refused:
+            # A fresh one was refused too: without a pause the next would only cost calls.
+            entry.token_refused = False
+            self._lose(entry, f"{reason}, with a fresh token too", now_ns)
+            return
+        entry.token_refused = True
+        self._repeat(entry, request)
+
     def _acknowledged(self, entry: Entry, now_ns: int) -> None:
         entry.was_acked = True
+        entry.token_refused = False
         entry.asked = 0
         entry.alone = False
         self._tell(EventKind.CONFIRMED, entry)
@@ -482,9 +565,12 @@ class Subscriptions:
         entry.asked_to_recycle = True
         self._enter(entry, Phase.LOST)
         self._set_timer(now_ns + self._retry_ns, entry.key, entry.version)
+        self._recycle(entry, f"{reason}, twice")
+
+    def _recycle(self, entry: Entry, reason: str) -> None:
         if not self._recycle_told:
             self._recycle_told = True
-            self._tell(EventKind.RECYCLE, entry, f"{reason}, twice")
+            self._tell(EventKind.RECYCLE, entry, reason)
 
     def _lose(self, entry: Entry, reason: str, now_ns: int) -> None:
         self._enter(entry, Phase.LOST)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import report
+import survival
 import trustme
 import uvloop
 
@@ -36,16 +37,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties.append(("fault", mark.args[0]))
 
 
-def _faults_of(reports: list[pytest.TestReport]) -> set[str]:
-    # A file that could not be collected has a report too, without properties.
-    return {str(value) for each in reports for name, value in getattr(each, "user_properties", ()) if name == "fault"}
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process that runs a part of the tests: hand its figures to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["notes"] = {name: str(value) for name, value in report.notes().items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the figures of such a process."""
+    for name, value in getattr(node, "workeroutput", {}).get("notes", {}).items():
+        report.note(name, value)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures of `report`, and which faults of the catalogue every one of their tests survived."""
-    stats = terminalreporter.stats
-    failed = _faults_of([*stats.get("failed", []), *stats.get("error", [])])
-    survived = sorted(_faults_of(stats.get("passed", [])) - failed)
+    survived = sorted(survival.survived(terminalreporter.stats))
     figures = report.notes()
     if survived:
         figures = {**figures, f"faults survived ({len(survived)})": " ".join(survived)}

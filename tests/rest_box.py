@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from kraken_fast.auth import Credentials
-from kraken_fast.config import RestSettings
+from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.http import HttpRequest, HttpResponse
 from kraken_fast.nonce import KeyState, MemoryNonces
+from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.virtual import Timeline, VirtualLoop, run
 
 KEY = "KFTESTkeyQ7v2mC0nNotReal"
@@ -116,3 +117,55 @@ class World:
 
     def run(self, main: Coroutine[Any, Any, None]) -> None:
         run(VirtualLoop(self.timeline), main)
+
+
+class CorePort:
+    """The exchange without sockets, some way off."""
+
+    def __init__(self, core: ExchangeCore, clock: ManualClock, rng: Random, way_s: float) -> None:
+        self.way_s = way_s
+        self.core = core
+        self.rng = rng
+        self.clock = clock
+        self.refused = 0
+        self.answered = 0
+        self.calls: list[Call] = []
+
+    async def fetch(self, request: HttpRequest) -> HttpResponse:
+        parts = urlsplit(request.url)
+        self.calls.append(Call(request, self.clock.monotonic_ns))
+        await asyncio.sleep(self.rng.uniform(0.005, self.way_s))
+        answer = self.core.http(request.method, parts.path, parts.query, request.body, request.headers)
+        self.refused += b"Rate limit" in answer.body or b"rate limit" in answer.body
+        self.answered += 1
+        await asyncio.sleep(self.rng.uniform(0.005, self.way_s))
+        return HttpResponse(answer.status, dict(answer.headers), answer.body)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Boxed:
+    """The exchange in a box in virtual time, and clients of its first account."""
+
+    def __init__(self, world: World, *, way_s: float = 0.2, **options: Any) -> None:
+        options.setdefault("rate", 0)
+        self.world = world
+        self.core = ExchangeCore(["BTC/USD"], seed=1, now_ns=world.timeline.wall_ns, **options)
+        account = next(iter(self.core.accounts.values()))
+        (self.api_key,) = account.keys
+        self.otp: Callable[[], str] | None = None
+        self.port = CorePort(self.core, world.clock, Random(9), way_s)
+
+    def client(self, kind: type[Any], **others: Any) -> Any:
+        others.setdefault("settings", RestSettings())
+        return kind(
+            Credentials(self.api_key.key, self.api_key.secret, otp=self.otp),
+            endpoints=Endpoints(rest_url="http://127.0.0.1:1"),
+            http=self.port,
+            clock=self.world.clock,
+            rng=Random(1),
+            nonces=MemoryNonces(),
+            nonce_unit="ns",
+            **others,
+        )

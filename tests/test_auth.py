@@ -10,14 +10,16 @@ import json
 import os
 import pickle
 import random
+import subprocess
 import sys
 import traceback
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 from rest_box import KEY, SECRET
 
 from kraken_fast.auth import Credentials, Secret, futures_challenge, futures_signature, spot_signature
@@ -159,12 +161,59 @@ def test_the_keyring_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(ConfigError, match=r"kraken_fast\[keyring\]"):
         Credentials.from_keyring()
-    store = {"default:key": KEY, "default:secret": SECRET}
-    fake = SimpleNamespace(get_password=lambda _service, user: store.get(user))
-    monkeypatch.setitem(sys.modules, "keyring", fake)
-    assert Credentials.find(env={}, keyring_name="default")
-    with pytest.raises(ConfigError):
-        Credentials.from_keyring("other")
+
+
+class Store(KeyringBackend):
+    """A keyring in memory, behind the real library."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.held[service, username]
+
+
+def test_a_key_comes_out_of_the_systems_keyring() -> None:
+    before = keyring.get_keyring()
+    keyring.set_keyring(Store())
+    try:
+        for name, secret in (("default", SECRET), ("second", base64.b64encode(b"other").decode())):
+            keyring.set_password("kraken_fast", f"{name}:key", KEY)
+            keyring.set_password("kraken_fast", f"{name}:secret", secret)
+        first = Credentials.find(env={}, keyring_name="default")
+        assert first is not None
+        expected = Credentials(KEY, SECRET).sign("/0/private/Balance", "1", b"nonce=1")
+        assert first.sign("/0/private/Balance", "1", b"nonce=1") == expected
+        other = Credentials.from_keyring("second")
+        assert other.sign("/0/private/Balance", "1", b"nonce=1") != expected
+        with pytest.raises(ConfigError, match="stored under the service kraken_fast"):
+            Credentials.from_keyring("third")
+        keyring.delete_password("kraken_fast", "second:secret")
+        with pytest.raises(ConfigError):
+            Credentials.from_keyring("second")
+    finally:
+        keyring.set_keyring(before)
+
+
+@pytest.mark.parametrize("backend", ["null", "fail"])
+def test_a_machine_without_a_keyring_is_told_in_one_line(backend: str, tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHON_KEYRING_BACKEND": f"keyring.backends.{backend}.Keyring", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "kraken_fast", "balance", "--keyring", "default"],
+        capture_output=True, text=True, env=env, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("kraken-fast: keyring='default': must be ")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_traceback_with_locals_shows_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,7 @@ def test_check_ends_quietly_when_its_reader_does() -> None:
 
 def test_sim_announces_itself_and_ends_on_ctrl_c() -> None:
     with box() as told:
-        assert told.keys() == {"ws_url", "rest_url", "api_key", "api_secret"}
+        assert told.keys() == {"ws_url", "ws_auth_url", "ws_l3_url", "rest_url", "api_key", "api_secret"}
         assert told["ws_url"].startswith("ws://127.0.0.1:")
 
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from typer.testing import CliRunner
 
 from kraken_fast.cli.app import app
-from kraken_fast.cli.rest import as_text
+from kraken_fast.cli.doctor import check_tls, examine
+from kraken_fast.cli.rest import Where, as_text
 from kraken_fast.cli.trades import read_time
 from kraken_fast.errors import ConfigError
 from kraken_fast.sim import Exchange
@@ -125,39 +135,163 @@ def test_trades_go_into_a_file_and_on_from_a_cursor(box: dict[str, str], tmp_pat
     )
 
 
-def test_parquet_is_an_extra(box: dict[str, str], tmp_path: Path) -> None:
+def test_parquet_holds_the_same_trades(box: dict[str, str], tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path, text = tmp_path / "trades.parquet", tmp_path / "trades.csv"
+    said = run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--parquet", str(path))
+    until = said.split("--since ")[1].split()[0].split(":")[1]
+    run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--csv", str(text))
+    table = parquet.read_table(path)
+    assert table.schema.names == list(csv.DictReader(text.open()).fieldnames or [])
+    assert str(table.schema.field("trade_id").type) == str(table.schema.field("exch_ns").type) == "int64"
+    rows = [{name: str(value) for name, value in row.items()} for row in table.to_pylist()]
+    assert rows == [row for row in csv.DictReader(text.open()) if int(row["trade_id"]) <= int(until)]
+    said = run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--parquet", str(path), status=2)
+    assert "cannot be continued" in said
+    said = run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--parquet", str(tmp_path / "no" / "x"), status=2)
+    assert "cannot be written" in said
+
+
+def test_parquet_is_an_extra(box: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = tmp_path / "trades.parquet"
-    try:
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        said = run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--parquet", str(path), status=2)
-        assert "kraken_fast[parquet]" in said
-        return
-    run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--parquet", str(path))
-    ids = parquet.read_table(path)["trade_id"].to_pylist()
-    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    said = run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--parquet", str(path), status=2)
+    assert "kraken_fast[parquet]" in said
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_written_is_named_and_none_is_made_for_nothing(
+    box: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "no" / "trades.csv"
+    assert str(path) in run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--csv", str(path), status=2)
+    path = tmp_path / "trades.csv"
+    said = run(box, "trades", "NOPE/USD", "--since", "2020-01-01", "--csv", str(path), status=2)
+    assert "unknown symbol" in said
+    assert not path.exists()
+    row = json.loads(run(box, "trades", "BTC/USD", "--since", "2020-01-01", "--json").splitlines()[0])
+    assert isinstance(row["price"], str)
+
+
+class Archive(BaseHTTPRequestHandler):
+    """An exchange with trades without end, 1,000 a page, an hour each from 2020 on."""
+
+    PAIR: ClassVar = {"XXBTZUSD": {"altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD"}}
+    BEGIN_S = 1_577_836_800
+
+    def do_GET(self) -> None:
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        first = max(0, (int(query.get("since", 0)) // 10**9 - self.BEGIN_S) // 3600 + 1)
+        rows = [["7.0", "1.5", self.BEGIN_S + n * 3600, "b", "l", "", n + 1] for n in range(first, first + 1000)]
+        result: Any = {"XXBTZUSD": rows, "last": str((self.BEGIN_S + (first + 999) * 3600) * 10**9)}
+        if "AssetPairs" in self.path:
+            result = self.PAIR
+        body = json.dumps({"error": [], "result": result}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_long_crawl_shows_a_bar_ends_cleanly_on_ctrl_c_and_goes_on(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Archive)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    path, words = tmp_path / "trades.csv", ["--rest-url", f"http://127.0.0.1:{server.server_address[1]}"]
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "kraken_fast", "trades", "BTC/USD", "--since", "2020-01-01", "--csv", str(path), *words],
+        stderr=theirs, stdout=subprocess.PIPE, env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown, is_told = b"", False
+    while True:
+        try:
+            shown += os.read(ours, 65_536)
+        except OSError:  # the terminal's other end is closed
+            break
+        if re.search(rb"BTC/USD 2020-\d\d-\d\d.*\d+%", shown) and not is_told:
+            is_told = True
+            child.send_signal(signal.SIGINT)
+    os.close(ours)
+    assert child.wait(20) == 128 + signal.SIGINT, shown
+    assert b"Traceback" not in shown
+    assert child.stdout is not None
+    assert child.stdout.read() == b""
+    told = re.search(rb"(\d+) trades; continue with --since (\d+:\d+)", shown)
+    assert told is not None, shown
+    rows = list(csv.DictReader(path.open()))
+    assert len(rows) == int(told[1]) > 0
+    until = ["--until", "2020-06-01", "--csv", str(path), *words]
+    assert RUNNER.invoke(app, ["trades", "BTC/USD", "--since", told[2].decode(), *until]).exit_code == 0
+    ids = [int(row["trade_id"]) for row in csv.DictReader(path.open())]
+    assert ids == list(range(1, 1 + 24 * 152 + 1))
+    server.shutdown()
+    server.server_close()
+
+
+def test_every_verb_works_in_a_box_of_its_own_and_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KRAKEN_API_KEY")
+    monkeypatch.delenv("KRAKEN_API_SECRET")
+    for words in (
+        ["balance"],
+        ["ticker", "XBTUSD"],
+        ["rest", "OpenOrders"],
+        ["trades", "BTC/USD", "--since", "2020-01-01"],
+    ):
+        done = RUNNER.invoke(app, [*words, "--sim"])
+        assert done.exit_code == 0, done.output
+        assert len(done.output) > 10
+    assert not list(tmp_path.iterdir())
+    done = RUNNER.invoke(app, ["ticker", "BTC/USD", "--sim", "--rest-url", "http://127.0.0.1:9"])
+    assert done.exit_code == 2
+    assert "left out with --rest-url" in done.output
 
 
 def test_the_doctor_finds_everything_in_order_or_says_what_is_not(box: dict[str, str]) -> None:
     said = run(box, "doctor", "--ws-url", box["ws_url"])
-    for what in (
-        "core",
-        "REST host",
-        "WS host",
-        "TLS",
-        "clock",
-        "REST",
-        "exchange",
-        "key",
-        "nonce",
-        "tier",
-        "rate budget",
-    ):
+    for what in ("core", "REST host", "REST TLS", "WS host", "WS TLS", "REST", "exchange", "clock", "key", "nonce",
+                 "tier", "rate budget"):  # fmt: skip
         assert f"ok  {what}" in said
+    findings = json.loads(run(box, "doctor", "--ws-url", box["ws_url"], "--json"))
+    assert all(each["is_good"] and not each["advice"] for each in findings)
+
+
+def test_each_red_line_of_the_doctor_says_what_to_do(
+    box: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     gone = {**box, "rest_url": "http://127.0.0.1:9"}
-    said = run(gone, "doctor", "--ws-url", box["ws_url"], status=1)
-    assert "BAD REST host" in said
-    assert "ok  WS host" in said
+    said = run(gone, "doctor", "--ws-url", "ws://127.0.0.1:9", status=1)
+    for what in ("REST host", "WS host", "REST", "clock", "key"):
+        (line,) = [each for each in said.splitlines() if each.startswith(f"BAD {what:<12} ")]
+        fact, _, advice = line.removeprefix(f"BAD {what}").partition(";")
+        assert len(fact.strip()) > 5, line
+        assert len(advice.strip()) > 10, line
+    monkeypatch.setenv("KRAKEN_API_SECRET", "d3Jvbmc=")
+    said = run(box, "doctor", "--ws-url", box["ws_url"], status=1)
+    assert "BAD key" in said
+    assert "correct this one" in said
+    path = tmp_path / "key.toml"
+    path.write_text("x")
+    path.chmod(0o644)
+    assert "chmod 600" in run(box, "doctor", "--ws-url", box["ws_url"], "--key-file", str(path), status=1)
+
+
+async def test_the_doctor_tells_a_certificate_that_is_not_the_exchanges() -> None:
+    async with Exchange(["BTC/USD"], rate=0, tls=True) as exchange:
+        findings = await examine(Where(exchange.rest_url, None), exchange.ws_url)
+        by_name = {each.what: each for each in findings}
+        assert not by_name["REST TLS"].is_good
+        assert not by_name["WS TLS"].is_good
+        assert "certificate" in by_name["REST TLS"].advice
+        assert exchange.ca_file is not None
+        good = await check_tls("REST", "localhost", int(exchange.rest_url.rpartition(":")[2]), str(exchange.ca_file))
+        assert good.is_good
+        assert "TLSv1" in good.fact
 
 
 def test_small_things() -> None:

@@ -89,10 +89,12 @@ CALLS: dict[str, Callable[[RestClient], Any]] = {
         cl_ord_id=CL_ORD_ID,
         deadline=datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC),
     ),
-    "AddOrderBatch": lambda c: c.add_orders(symbol=BTC, orders=EXAMPLES["AddOrderBatch"]["body"]["orders"]),
-    "AmendOrder": lambda c: c.amend_order(cl_ord_id=CL_ORD_ID, limit_price="61010.0", post_only=True),
+    "AddOrderBatch": lambda c: c.add_orders(
+        symbol=BTC, orders=EXAMPLES["AddOrderBatch"]["body"]["orders"], deadline=None
+    ),
+    "AmendOrder": lambda c: c.amend_order(cl_ord_id=CL_ORD_ID, limit_price="61010.0", post_only=True, deadline=None),
     "EditOrder": lambda c: c.edit_order(
-        symbol=BTC, order_id="OAAAAA-BBBBB-CCCCCC", price="61010.0", qty="0.015"
+        symbol=BTC, order_id="OAAAAA-BBBBB-CCCCCC", price="61010.0", qty="0.015", deadline=None
     ),
     "CancelOrder": lambda c: c.cancel_order(order_id="OAAAAA-BBBBB-CCCCCC"),
     "CancelAll": lambda c: c.cancel_all(),
@@ -254,7 +256,7 @@ def test_trading_records() -> None:
     validated, _ = ask(
         "AddOrder",
         answer_of("AddOrder", "validate=true"),
-        lambda c: c.add_order(symbol=BTC, side="buy", ord_type="market", qty="1", validate=True),
+        lambda c: c.add_order(symbol=BTC, side="buy", ord_type="market", qty="1", validate=True, deadline=None),
     )
     assert validated.order_id is None
     placed, refused = first("AddOrderBatch")
@@ -361,6 +363,7 @@ def test_a_conditional_close_goes_out_as_nested_form_keys() -> None:
                 qty="1",
                 price="1",
                 close={"ordertype": "limit", "price": "+5%"},
+                deadline=None,
             )
         assert world.port.named("AddOrder")[0].params["close[price]"] == "+5%"
 

@@ -84,6 +84,17 @@ def test_every_text_for_an_order(text: str) -> None:
         assert "kf-1" in str(error)
 
 
+@pytest.mark.fault("R01", kind="U")
+@pytest.mark.parametrize("text", ROWS)
+def test_every_text_is_found_by_its_longest_prefix_however_it_is_spelled(text: str) -> None:
+    for spelled in (f"{text}:and more", f"{text}: and more", f"{text.lower()}:and more", f" {text}:and more "):
+        entry, detail = look_up(spelled)
+        assert (entry.code, detail) == (text, "and more")
+        assert entry.error_class == ROWS[text]["class"]
+    entry, _ = look_up(text + "s")  # another word is another text
+    assert entry.code != text
+
+
 def test_a_cancel_may_be_repeated() -> None:
     error = error_of(["EService:Busy"], CANCEL)
     assert isinstance(error, OutcomeUnknownError)

@@ -8,11 +8,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from rest_box import Call, World, ok
+from rest_box import Boxed, Call, World, ok, refusal
 
 from kraken_fast.config import RestSettings
 from kraken_fast.endpoints import RestClient
-from kraken_fast.errors import ConfigError
+from kraken_fast.errors import ConfigError, KrakenFastError
 from kraken_fast.history import AccountHistory, TradeHistory
 from kraken_fast.rest_types import RestTrade, TradePage
 
@@ -175,6 +175,68 @@ def test_the_client_pages_fills_and_closed_candles() -> None:
     world.run(main())
 
 
+@pytest.mark.fault("R14", kind="D")
+@pytest.mark.parametrize("kind", ["ledgers", "fills", "closed"])
+def test_rows_that_come_between_the_pages_lose_and_double_nothing(kind: str) -> None:
+    world = World()
+    boxed = Boxed(world, way_s=0.01, limit_calls=False, limit_orders=False)
+    market = {"symbol": "BTC/USD", "ord_type": "market", "qty": "0.001", "deadline": None}
+
+    async def main() -> None:
+        async with boxed.client(RestClient, settings=RestSettings(limits=False)) as client:
+            for number in range(130):
+                await client.add_order(side=("buy", "sell")[number % 2], **market)
+            account = next(iter(boxed.core.accounts.values()))
+            rows = {"ledgers": account.ledger, "fills": account.executions, "closed": account.orders}[kind]
+            expected = set(rows)
+            await asyncio.sleep(2)
+            given: list[str] = []
+            cursor = ""
+            for stop in (60, 30, 10_000):  # in three sittings
+                crawl: Any = {
+                    "ledgers": client.iter_ledgers, "fills": client.iter_fills, "closed": client.iter_closed_orders
+                }[kind](cursor=cursor)  # fmt: skip
+                async for row in crawl:
+                    given.append(getattr(row, {"ledgers": "ledger_id", "fills": "exec_id", "closed": "order_id"}[kind]))
+                    if len(given) % 20 == 0:
+                        await client.add_order(side="buy", **market)
+                    if crawl.rows == stop:
+                        break
+                cursor = crawl.cursor
+            assert len(given) == len(set(given))
+            assert set(given) == expected
+
+    world.run(main())
+
+
+@pytest.mark.fault("R14", kind="D")
+def test_candles_go_on_from_a_cursor_and_tell_what_is_gone() -> None:
+    world = World()
+    boxed = Boxed(world, way_s=0.01, rate=5.0)
+
+    async def main() -> None:
+        async with boxed.client(RestClient, settings=RestSettings(limits=False)) as client:
+            begins: list[int] = []
+            cursor = ""
+            for minutes in (0, 3, 0, 17):
+                await asyncio.sleep(60 * minutes)
+                crawl = client.iter_candles(symbol="BTC/USD", interval=1, cursor=cursor)
+                begins += [candle.begin_ns async for candle in crawl]
+                cursor = crawl.cursor
+                assert crawl.lost is None
+                assert crawl.rows == crawl.total
+            steps = {b - a for a, b in pairwise(begins)}
+            assert steps == {60 * 10**9}
+            late = client.iter_candles(symbol="BTC/USD", interval=1, since_s=begins[0] // 10**9 - 3600)
+            first = (await anext(late)).begin_ns
+            assert late.lost is not None
+            assert late.lost[1] == first - 60 * 10**9
+            with pytest.raises(ConfigError, match="cursor"):
+                client.iter_candles(symbol="BTC/USD", cursor="x")
+
+    world.run(main())
+
+
 @pytest.mark.fault("L06", kind="D")
 def test_two_hundred_readers_of_tickers_make_at_most_three_calls() -> None:
     pairs = {
@@ -224,6 +286,37 @@ def test_while_the_exchange_is_away_an_old_ticker_is_given_to_who_asks_so_with_i
             assert (world.clock.monotonic_ns - old.recv_ns) / 1e9 >= 20
             with pytest.raises(ConnectionError):
                 await client.fetch_ticker(symbol="BTC/USD")
+
+    world.run(main())
+
+
+@pytest.mark.fault("A03", kind="D")
+def test_while_no_token_is_to_be_had_one_fetch_is_under_way_and_public_calls_go_on() -> None:
+    world = World(GetWebSocketsToken=refusal("EAPI:Rate limit exceeded"), Time=ok({}))
+    under_way = most = 0
+
+    async def slow(_call: Call) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.5)
+        under_way -= 1
+        return refusal("EService:Busy")
+
+    world.port.answers["GetWebSocketsToken"] = slow
+
+    async def main() -> None:
+        async with world.client(RestClient) as client:
+            for _ in range(10):
+                waiting = [asyncio.create_task(client.fetch_websockets_token()) for _ in range(20)]
+                await asyncio.sleep(0.1)
+                begin = world.seconds
+                await client.call("Time", wait_max_s=5)
+                assert world.seconds - begin < 5
+                errors = await asyncio.gather(*waiting, return_exceptions=True)
+                assert all(isinstance(error, KrakenFastError) for error in errors)
+            assert most == 1
+            assert len(world.port.named("GetWebSocketsToken")) <= 10 * 1.1 + 1
 
     world.run(main())
 

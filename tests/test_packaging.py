@@ -16,6 +16,8 @@ import pytest
 
 import kraken_fast
 
+pytestmark = pytest.mark.xdist_group("packaging")  # one process builds, once
+
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv*", ".*_cache", ".hypothesis", ".benchmarks", "__pycache__", "build", "dist", "*.egg-info", "*.so"

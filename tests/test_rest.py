@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import suppress
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from rest_box import KEY_INFO, SECOND, Call, World, ok, refusal
 
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
+from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import (
     AuthError,
     CircuitOpenError,
@@ -19,6 +24,7 @@ from kraken_fast.errors import (
     ConfigError,
     ConnectError,
     InvalidOrderError,
+    KrakenFastError,
     LockoutError,
     NonceError,
     OrderRejectedError,
@@ -27,6 +33,7 @@ from kraken_fast.errors import (
     RateLimitError,
     RequestTimeoutError,
     ResponseError,
+    TlsError,
     UnavailableError,
 )
 from kraken_fast.http import HttpResponse
@@ -42,6 +49,7 @@ ORDER = {
     "cl_ord_id": "kf-5",
 }
 PAGE = HttpResponse(502, {}, b"<html>502</html>")
+PAIR = {"XXBTZUSD": {"altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD"}}
 BALANCE = ok({"ZUSD": "1.5"})
 
 
@@ -119,6 +127,44 @@ def test_a_read_ends_within_its_time() -> None:
     world.run(main())
 
 
+@pytest.mark.fault("S23", kind="D")
+@pytest.mark.parametrize("calls_per_s", [0.1, 1, 5, 20])
+def test_repeats_are_at_most_three_a_call_and_a_tenth_of_a_minutes_calls(calls_per_s: float) -> None:
+    world = World()
+    rng = Random(3)
+    attempts: list[int] = []
+
+    def flaky(_call: Call) -> HttpResponse:
+        if rng.random() < 0.7:
+            raise ConnectError("refused")
+        return ok({})
+
+    world.port.answers["Time"] = flaky
+
+    async def one(client: RestCore) -> None:
+        before = client.stats().retries
+        with suppress(ConnectError, CircuitOpenError):
+            await client.call("Time")
+        attempts.append(client.stats().retries - before)
+
+    async def main() -> None:
+        async with world.client(RestCore, key=False, settings=RestSettings(limits=False)) as client:
+            made: list[tuple[float, int, int]] = []
+            for _ in range(int(240 * calls_per_s)):
+                await one(client)
+                made.append((world.seconds, client.stats().calls, client.stats().retries))
+                await asyncio.sleep(1 / calls_per_s)
+            for at, calls, retries in made:
+                first = next(row for row in made if row[0] > at - 60)
+                within = calls - first[1] + 1
+                if within >= 10:
+                    assert retries - first[2] <= 0.1 * within + 1
+            assert max(attempts) <= 3
+            assert sum(attempts) > 0
+
+    world.run(main())
+
+
 @pytest.mark.fault("L08", kind="D")
 def test_when_every_call_fails_repeats_are_few_and_the_breaker_opens() -> None:
     world = World(Time=ConnectError("refused"))
@@ -141,6 +187,38 @@ def test_when_every_call_fails_repeats_are_few_and_the_breaker_opens() -> None:
     world.run(main())
 
 
+@pytest.mark.fault("R10", kind="D")
+@pytest.mark.parametrize("seed", range(5))
+def test_after_a_long_outage_the_breaker_closes_within_thirty_seconds_and_calls_come_back_paced(seed: int) -> None:
+    world = World(Time=ConnectError("refused"))
+    rng = Random(seed)
+
+    async def main() -> None:
+        async with world.client(RestCore, key=False) as client:
+            outage_s = world.seconds + 120 + rng.uniform(0, 60)
+            while world.seconds < outage_s:
+                with pytest.raises((ConnectError, CircuitOpenError)):
+                    await client.call("Time")
+                await asyncio.sleep(0.5)
+            probes = len(world.port.calls)
+            assert probes <= 25  # one in each opening, which had grown to 30 s
+            world.port.answers["Time"] = ok({})
+            healthy = world.seconds
+            while client.stats().breakers["public"] != "closed":
+                with suppress(CircuitOpenError):
+                    await client.call("Time")
+                await asyncio.sleep(0.1)
+            assert world.seconds - healthy <= 30.1
+            # Everybody comes back at once: never closer than 100 ms, and one a second in the long run.
+            before, begin = len(world.port.calls), world.seconds
+            await asyncio.gather(*(client.call("Time") for _ in range(40)))
+            times = [call.at_ns for call in world.port.calls[before:]]
+            assert all(b - a >= 100_000_000 for a, b in pairwise(times))
+            assert world.seconds - begin >= 40 - 6
+
+    world.run(main())
+
+
 @pytest.mark.fault("R08", kind="D")
 @pytest.mark.fault("R10", kind="D")
 def test_an_open_breaker_says_when_to_come_back_and_closes_after_the_outage() -> None:
@@ -151,9 +229,10 @@ def test_an_open_breaker_says_when_to_come_back_and_closes_after_the_outage() ->
             while client.stats().breakers["public"] == "closed":
                 with pytest.raises(UnavailableError):
                     await client.call("Time")
-            sent = len(world.port.calls)
+            sent, at = len(world.port.calls), world.clock.monotonic_ns
             with pytest.raises(CircuitOpenError) as caught:
                 await client.call("Time")
+            assert world.clock.monotonic_ns == at  # at once; benchmarks hold the 100 us: rest.breaker_us
             assert 0 < caught.value.retry_after_s <= 1.1
             assert len(world.port.calls) == sent
             assert await client.call("Balance") == {"ZUSD": "1.5"}  # another class of calls
@@ -213,6 +292,44 @@ def test_a_lost_answer_leaves_the_outcome_unknown_and_nothing_is_sent_again(fail
         assert len(world.port.named("AddOrder")) == 1
 
     world.run(main())
+
+
+TRANSPORT: dict[str, list[Any]] = {
+    "connect_refused_or_dns": [ConnectError("refused")],
+    "tls_or_write_failed_before_body_sent": [TlsError("expired"), ResponseError("reset", sent=False)],
+    "timeout_or_reset_after_send": [never, ResponseError("reset")],
+    "http_2xx_non_json": [HttpResponse(200, {}, b"<html>"), HttpResponse(204, {}, b"")],
+    "http_400_404_405_without_envelope": [HttpResponse(status, {}, b"x") for status in (400, 404, 405)],
+    "http_401_403": [HttpResponse(status, {}, b"x") for status in (401, 403)],
+    "http_408_425": [HttpResponse(status, {}, b"x") for status in (408, 425)],
+    "http_429": [HttpResponse(429, {"retry-after": "1"}, b"x")],
+    "http_500_502_503_504": [HttpResponse(status, {}, b"x") for status in (500, 502, 503, 504)],
+    "http_520_to_527": [HttpResponse(status, {}, b"x") for status in range(520, 528)],
+}
+"""How each row of the table's transport part comes about."""
+
+
+@pytest.mark.fault("O03", kind="D")
+@pytest.mark.parametrize("row", TRANSPORT)
+def test_every_row_of_the_transport_table_proves_no_more_than_it_says(row: str) -> None:
+    table = json.loads((Path(__file__).parent / "data" / "errors.json").read_text())["transport"]
+    assert set(TRANSPORT) == set(table)
+    for failure in TRANSPORT[row]:
+        world = World(AddOrder=failure, Balance=failure)
+
+        async def main(world: World = world) -> None:
+            async with world.client(RestCore) as client:
+                with pytest.raises(KrakenFastError) as caught:
+                    await client.call("AddOrder", ORDER)
+                is_unknown = table[row]["order_outcome"] == "unknown"
+                assert isinstance(caught.value, OutcomeUnknownError) == is_unknown == caught.value.sent
+                assert len(world.port.named("AddOrder")) == 1
+                with pytest.raises(KrakenFastError) as caught:
+                    await client.call("Balance")
+                assert caught.value.retryable == (table[row]["class"] in ("retryable", "unknown_outcome", "rate_limit")
+                                                  and not isinstance(caught.value, TlsError))  # fmt: skip
+
+        world.run(main())
 
 
 @pytest.mark.fault("R07", kind="D")
@@ -283,6 +400,58 @@ def test_an_order_whose_caller_is_cancelled_goes_on_to_its_answer(caplog: pytest
             gaps = [b.at_ns - a.at_ns for a, b in zip(world.port.calls, world.port.calls[1:], strict=False)]
             assert min(gaps) >= 0.2 * SECOND
         assert "502" in caplog.text
+
+    world.run(main())
+
+
+@pytest.mark.fault("R13", kind="D")
+def test_an_order_whose_caller_is_cancelled_while_it_waits_never_leaves() -> None:
+    world = World(AddOrder=ok({"txid": ["O1"]}), Balance=BALANCE)
+    world.port.latency_s = 1.0
+
+    async def main() -> None:
+        async with world.client(RestCore) as client:
+            read = asyncio.create_task(client.call("Balance"))
+            await asyncio.sleep(0.1)
+            order = asyncio.create_task(client.call("AddOrder", ORDER))  # behind the read
+            await asyncio.sleep(0.1)
+            order.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await order
+            await read
+            await asyncio.sleep(10)
+            assert not world.port.named("AddOrder")
+            assert client.stats().waiting == 0
+            late = asyncio.create_task(client.call("Balance"))
+            await asyncio.sleep(0.1)
+            order = asyncio.create_task(client.call("AddOrder", ORDER))
+            await asyncio.sleep(0.1)
+        with pytest.raises(ClosedError):
+            await order  # the client was closed
+        await asyncio.gather(late, return_exceptions=True)
+        assert not world.port.named("AddOrder")
+
+    world.run(main())
+
+
+@pytest.mark.fault("O18", kind="D")
+@pytest.mark.parametrize("failure", [never, PAGE, ResponseError("reset"), refusal("EService:Busy"), ok({"x": 1})])
+def test_a_batch_without_an_answer_names_each_of_its_orders(failure: Any) -> None:
+    world = World(AddOrderBatch=failure, CancelOrderBatch=failure, AmendOrder=failure, AssetPairs=ok(PAIR))
+    rows = [{"cl_ord_id": "kf-1", "volume": "1"}, {"volume": "1"}, {"cl_ord_id": "kf-3", "volume": "1"}]
+
+    async def main() -> None:
+        async with world.client(RestClient, settings=RestSettings(limits=False)) as client:
+            with pytest.raises(OutcomeUnknownError, match="kf-1, kf-3") as caught:
+                await client.add_orders(symbol="BTC/USD", orders=rows, deadline=None)
+            assert caught.value.cl_ord_ids == ("kf-1", None, "kf-3")
+            with pytest.raises(OutcomeUnknownError, match="O1, O2") as caught:
+                await client.cancel_orders(order_ids=["O1", "O2"], cl_ord_ids=["kf-9"])
+            assert (caught.value.order_ids, caught.value.cl_ord_ids) == (("O1", "O2"), ("kf-9",))
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.amend_order(order_id="O7", qty="1", deadline=None)
+            assert (caught.value.order_ids, caught.value.cl_ord_ids) == (("O7",), ())
+        assert len(world.port.named("AddOrderBatch")) == 1
 
     world.run(main())
 

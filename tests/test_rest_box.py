@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,18 +16,22 @@ from typing import Any
 
 import pytest
 import report
+from rest_box import Boxed, World
 
 from kraken_fast.auth import Credentials
+from kraken_fast.catalogue import ENDPOINTS
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import (
     AuthError,
     ConfigError,
+    ExchangeError,
     OrderRejectedError,
     PermissionDeniedError,
 )
 from kraken_fast.nonce import FileNonces
 from kraken_fast.sim import Exchange
+from kraken_fast.sim.account import NewAccount
 
 BTC = "BTC/USD"
 PROCESSES = 8
@@ -130,6 +136,152 @@ async def test_an_order_from_birth_to_end(box: Exchange, tmp_path: Path) -> None
         assert trades == list(range(trades[0], trades[0] + len(trades)))
 
 
+def test_every_endpoint_is_answered_by_the_box() -> None:
+    world = World()
+    boxed = Boxed(world, way_s=0.01, limit_calls=False, limit_orders=False)
+
+    async def main() -> None:
+        async with boxed.client(RestClient, settings=RestSettings(limits=False)) as client:
+            await public_calls(client)
+            await order_calls(client)
+            await account_calls(client)
+            await export_calls(client)
+            assert client.stats().nonce_errors == 0
+        called = {call.name for call in boxed.port.calls}
+        assert called == set(ENDPOINTS)
+        assert len(called) == 42
+
+    world.run(main())
+
+
+async def public_calls(client: RestClient) -> None:
+    assert await client.sync_time() <= 0.1
+    assert (await client.fetch_status()).status == "online"
+    assert await client.fetch_maintenance() == ()
+    assert {"BTC", "USD"} <= {asset.asset for asset in await client.fetch_assets()}
+    assert [pair.symbol for pair in await client.fetch_pairs()] == [BTC]
+    assert [row.symbol for row in await client.fetch_tickers()] == [BTC]
+    assert (await client.fetch_candles(symbol=BTC, interval=5)).candles
+    assert (await client.fetch_depth(symbol=BTC, count=10)).asks
+    assert len((await client.fetch_grouped_book(symbol=BTC, depth=10)).bids) == 10
+    assert (await client.fetch_spread(symbol=BTC)).rows
+    assert (await client.fetch_pre_trade(symbol=BTC)).asks
+    assert (await client.fetch_trades(symbol=BTC)).trades
+    assert (await client.fetch_post_trade(symbol=BTC)).trades
+
+
+async def order_calls(client: RestClient) -> None:
+    bid = (await client.fetch_grouped_book(symbol=BTC)).bids[0].price
+    far = (bid / 2).quantize(Decimal("0.1"))
+    terms = {"symbol": BTC, "side": "buy", "ord_type": "limit", "qty": "0.01", "price": far}
+    checked = await client.add_order(**terms, validate=True)
+    assert checked.order_id is None
+    for ord_type, prices in (
+        ("iceberg", {"price": far, "display_qty": "0.005"}),
+        ("stop-loss", {"price": bid * 2 // 1}),
+        ("take-profit-limit", {"price": far, "price2": far - 1}),
+    ):
+        placed = await client.add_order(**{**terms, "qty": "0.02", "ord_type": ord_type, **prices})
+        assert (await client.cancel_order(order_id=placed.order_id)).count == 1
+    closing = await client.add_order(**terms, close={"ordertype": "limit", "price": "+5%"}, userref=7)
+    assert (await client.fetch_open_orders(userref=7))[0].userref == 7
+    assert closing.close_description
+    placed = await client.add_order(**terms)
+    edited = await client.edit_order(symbol=BTC, order_id=str(placed.order_id), price=far - 1)
+    assert edited.original_id == placed.order_id
+    with pytest.raises(OrderRejectedError, match="Unknown order"):
+        await client.cancel_order(order_id=str(placed.order_id))
+    await client.amend_order(order_id=edited.order_id, qty="0.02")
+    amends = await client.fetch_order_amends(order_id=edited.order_id)
+    assert [amend.qty for amend in amends] == [Decimal("0.01"), Decimal("0.02")]
+    row = {"type": "sell", "ordertype": "limit", "volume": "0.01", "price": bid * 2 // 1}
+    rows = await client.add_orders(symbol=BTC, orders=[row, row])
+    assert (await client.cancel_orders(order_ids=[str(each.order_id) for each in rows])).count == 2
+    assert (await client.cancel_all_after(timeout_s=60)).trigger_ns
+    assert (await client.cancel_all()).count == 2
+    with pytest.raises(OrderRejectedError, match="Cannot open position"):
+        await client.add_order(**terms, leverage=2)
+    with pytest.raises(OrderRejectedError, match="No position exists"):
+        await client.add_order(**terms, reduce_only=True)
+    with pytest.raises(OrderRejectedError, match="Unknown position"):
+        await client.add_order(**{**terms, "ord_type": "settle-position", "qty": 0, "price": None}, leverage=2)
+
+
+async def account_calls(client: RestClient) -> None:
+    bought = await client.add_order(symbol=BTC, side="buy", ord_type="market", qty="0.05")
+    (done,) = await client.query_orders(order_ids=[str(bought.order_id)], trades=True)
+    assert done.filled_qty == Decimal("0.05")
+    fills = {fill.exec_id: fill async for fill in client.iter_fills()}
+    assert set(fills) == set(done.trades)
+    assert sum(fill.qty for fill in fills.values()) == Decimal("0.05")
+    assert fills.keys() >= {fill.exec_id for fill in await client.query_fills(exec_ids=done.trades[:20])}
+    assert (await client.fetch_fills()).trades[0] in fills.values()
+    assert len((await client.fetch_closed_orders()).orders) >= 6
+    page = await client.fetch_ledgers(assets=["BTC"], kind="trade")
+    assert sum([each.amount async for each in client.iter_ledgers(assets=["BTC"], kind="trade")]) == Decimal("0.05")
+    assert await client.query_ledgers(ledger_ids=[page.entries[0].ledger_id])
+    spot = {row.asset: row.balance for row in await client.fetch_balances()}
+    assert {row.asset: row.available for row in await client.fetch_extended_balances()} == spot
+    assert (await client.fetch_trade_balance()).equity > 0
+    assert (await client.fetch_trade_volume(symbols=[BTC])).volume > 0
+    assert (await client.fetch_credit_lines()).lines == ()
+    assert await client.fetch_open_positions(calculate=True) == await client.fetch_market_positions() == ()
+    assert (await client.fetch_level3(symbol=BTC)).asks
+    assert (await client.fetch_websockets_token()).is_usable(client.clock.monotonic_ns)
+    assert (await client.fetch_key_info()).nonce > 0
+
+
+async def export_calls(client: RestClient) -> None:
+    report_id = await client.add_export(report="ledgers", description="all of it")
+    with pytest.raises(ExchangeError, match="Not ready"):
+        await client.retrieve_export(report_id=report_id)
+    await asyncio.sleep(10)
+    (row,) = await client.fetch_exports(report="ledgers")
+    assert (row.report_id, row.status) == (report_id, "Processed")
+    archive = zipfile.ZipFile(io.BytesIO(await client.retrieve_export(report_id=report_id)))
+    lines = archive.read("ledgers.csv").decode().splitlines()
+    assert len(lines) == 1 + len([entry async for entry in client.iter_ledgers()])
+    assert await client.remove_export(report_id=report_id)
+    with pytest.raises(ExchangeError, match="Deleted"):
+        await client.retrieve_export(report_id=report_id)
+
+
+@pytest.mark.fault("A12", kind="D")
+def test_a_key_with_a_password_of_its_own_needs_it_in_every_call() -> None:
+    world = World()
+    boxed = Boxed(world, accounts=[NewAccount(otp="one-two-three")])
+
+    async def main() -> None:
+        for otp in (None, lambda: "four"):
+            boxed.otp = otp
+            client = boxed.client(RestClient)
+            for _ in range(3):
+                with pytest.raises(AuthError, match="one-time password"):
+                    await client.fetch_balances()
+            await client.close()
+        assert len(boxed.port.calls) == 2  # never tried again by itself
+        boxed.otp = lambda: "one-two-three"
+        async with boxed.client(RestClient) as client:
+            assert await client.fetch_balances()
+
+    world.run(main())
+
+
+@pytest.mark.fault("A12", kind="D")
+def test_a_key_for_other_addresses_is_refused_once() -> None:
+    world = World()
+    boxed = Boxed(world, accounts=[NewAccount(ip_allowlist=["203.0.113.7"])])
+
+    async def main() -> None:
+        client = boxed.client(RestClient)
+        for _ in range(3):
+            with pytest.raises(AuthError, match="Invalid key"):
+                await client.fetch_balances()
+        assert len(boxed.port.calls) == 1
+
+    world.run(main())
+
+
 @pytest.mark.fault("A04", kind="L")
 @pytest.mark.fault("A05", kind="L")
 async def test_keys_that_are_wrong_or_may_too_little(box: Exchange, tmp_path: Path) -> None:
@@ -154,7 +306,8 @@ async def test_eight_processes_share_a_key_while_clocks_step_back(tmp_path: Path
         import asyncio, json, sys
         from random import Random
         from kraken_fast.auth import Credentials
-        from kraken_fast.config import Endpoints, RestSettings
+        from kraken_fast.catalogue import ENDPOINTS
+from kraken_fast.config import Endpoints, RestSettings
         from kraken_fast.core.clock import ManualClock, SystemClock
         from kraken_fast.nonce import FileNonces
         from kraken_fast.rest import RestCore

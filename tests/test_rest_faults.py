@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
-from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import report
-from rest_box import World
+from rest_box import Boxed, World
 
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
@@ -22,9 +20,7 @@ from kraken_fast.errors import (
     ResponseError,
     UnavailableError,
 )
-from kraken_fast.http import HttpRequest, HttpResponse
 from kraken_fast.nonce import KeyState, MemoryNonces
-from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.account import NewAccount
 
 KEY_INFO = b'{"error":[],"result":{"permissions":["query-funds","modify-trades"]}}'
@@ -194,52 +190,17 @@ async def test_a_key_never_follows_a_redirect(edge: Edge) -> None:
 # Against the exchange's own counters ------------------------------------------------------------------------------
 
 
-class CorePort:
-    """The exchange without sockets, some way off."""
-
-    def __init__(self, core: ExchangeCore, rng: Random) -> None:
-        self.core = core
-        self.rng = rng
-        self.refused = 0
-        self.answered = 0
-
-    async def fetch(self, request: HttpRequest) -> HttpResponse:
-        parts = urlsplit(request.url)
-        await asyncio.sleep(self.rng.uniform(0.005, 0.2))
-        answer = self.core.http(request.method, parts.path, parts.query, request.body, request.headers)
-        self.refused += b"Rate limit" in answer.body
-        self.answered += 1
-        await asyncio.sleep(self.rng.uniform(0.005, 0.2))
-        return HttpResponse(answer.status, dict(answer.headers), answer.body)
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 @pytest.mark.fault("L01", kind="D")
 @pytest.mark.parametrize(
     ("tier", "most", "decay"), [("starter", 15, 0.33), ("intermediate", 20, 0.5), ("pro", 20, 1.0)]
 )
 def test_an_hour_at_the_limit_of_each_tier_is_never_refused(tier: str, most: int, decay: float) -> None:
     world = World()
-    core = ExchangeCore(
-        ["BTC/USD"], seed=1, now_ns=world.timeline.wall_ns, rate=0, accounts=[NewAccount(tier=tier)]
-    )  # type: ignore[arg-type]
-    account = next(iter(core.accounts.values()))
-    (api_key,) = account.keys
-    port = CorePort(core, Random(9))
+    boxed = Boxed(world, accounts=[NewAccount(tier=tier)])  # type: ignore[arg-type]
+    port = boxed.port
 
     async def main() -> None:
-        client = RestClient(
-            Credentials(api_key.key, api_key.secret),
-            endpoints=Endpoints(rest_url="http://127.0.0.1:1"),
-            settings=RestSettings(tier=tier),
-            http=port,
-            clock=world.clock,
-            rng=Random(1),
-            nonces=MemoryNonces(),
-            nonce_unit="ns",
-        )
+        client = boxed.client(RestClient, settings=RestSettings(tier=tier))
         begin = world.seconds
         async with client:
             while world.seconds - begin < 3600:

@@ -8,7 +8,11 @@ import gc
 import io
 import json
 import logging
+import os
 import pickle
+import re
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +21,13 @@ from urllib.parse import quote
 
 import pytest
 from rest_box import ScriptedPort, World, ok, refusal
+from rich.console import Console
+from rich.traceback import Traceback
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from kraken_fast.auth import Credentials, Secret
+from kraken_fast.cli.app import app
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import ConnectError, KrakenFastError, ResponseError
@@ -106,6 +115,120 @@ async def raised_by(client: RestClient, name: str) -> BaseException | None:
     return None
 
 
+def with_locals(error: BaseException, *, richly: bool = False) -> str:
+    """Show an error as the tools do that show local variables; rich takes its time."""
+    plain = traceback.TracebackException.from_exception(error, capture_locals=True)
+    if not richly:
+        return "".join(plain.format())
+    rich = Traceback.from_exception(
+        type(error), error, error.__traceback__, show_locals=True, locals_max_length=None, locals_max_string=None
+    )
+    out = io.StringIO()
+    Console(file=out, width=4000).print(rich)
+    return "".join(plain.format()) + out.getvalue()
+
+
+@pytest.mark.fault("X01", kind="L")
+@pytest.mark.fault("X03", kind="L")
+@pytest.mark.parametrize(
+    "how",
+    [
+        b"",
+        b"never",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 502 X\r\nContent-Length: 2\r\n\r\n<>",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n<>",
+    ],
+)
+async def test_nothing_secret_is_printed_by_the_http_library_either(
+    how: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    watch = Watch()
+    received = b""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        received += await reader.read(65_536)
+        if how == b"never":
+            await asyncio.sleep(5)
+        writer.write(how)
+        writer.close()
+
+    handler, root = logging.StreamHandler(watch.out), logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    try:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            client = RestClient(
+                Credentials(KEY, SECRET, otp=lambda: OTP),
+                endpoints=Endpoints(rest_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),
+                settings=RestSettings(limits=False, read_s=0.5, order_s=0.5, retries_max=0, hosts=("127.0.0.1",)),
+                nonces=FileNonces(tmp_path, "k"),
+                nonce_unit="ns",
+            )
+            client._is_checked = True  # the first call is the one that fails
+            for name in ("Balance", "AddOrder"):
+                error = await raised_by(client, name)
+                assert error is not None
+                watch.out.write(with_locals(error, richly=name == "AddOrder"))
+                watch.out.write(f"{error!r} {vars(error)!r} {client!r} {asyncio.all_tasks()!r}")
+            await client.close()
+    finally:
+        asyncio.get_running_loop().set_debug(False)
+        root.removeHandler(handler)
+        root.setLevel(before)
+    assert KEY.encode() in received  # it did go out, in a header
+    watch.secrets.update(re.findall(r"(?i)api-sign: (\S+)", received.decode("latin-1")))
+    watch.out.write("".join(capfd.readouterr()))
+    for path in tmp_path.iterdir():
+        watch.out.write(path.name + path.read_text())
+    watch.check()
+
+
+@pytest.mark.fault("X01", kind="L")
+def test_nothing_secret_is_printed_by_the_command_line_nor_taken_from_its_arguments(tmp_path: Path) -> None:
+    watch = Watch()
+    url = ["--rest-url", "http://127.0.0.1:9"]
+    key_file = tmp_path / "key.toml"
+    key_file.write_text(f'api_key = "{KEY}"\napi_secret = "{SECRET}"\n')
+    key_file.chmod(0o600)
+    broken = tmp_path / "broken.toml"
+    broken.write_text(f"api_key = {KEY}\napi_secret = {SECRET}\n")
+    broken.chmod(0o600)
+    env = {"KRAKEN_API_KEY": KEY, "KRAKEN_API_SECRET": SECRET, "XDG_STATE_HOME": str(tmp_path / "state")}
+    swapped = {**env, "KRAKEN_API_KEY": SECRET, "KRAKEN_API_SECRET": KEY + "!"}
+    for words, given, is_apart in (
+        (["balance", *url], env, False),
+        (["balance", *url], swapped, True),
+        (["orders", *url, "--key-file", str(key_file)], {}, False),
+        (["orders", *url, "--key-file", str(broken)], {}, True),
+        (["rest", "AddOrder", "pair=XBTUSD", *url], env, False),
+        (["rest", "GetWebSocketsToken", "--rest-url", "https://127.0.0.1:9"], env, False),
+        (["doctor", *url, "--ws-url", "ws://127.0.0.1:9"], env, False),
+    ):
+        if is_apart:
+            done = subprocess.run(
+                [sys.executable, "-X", "dev", "-m", "kraken_fast", *words],
+                capture_output=True, text=True, env={**os.environ, **given}, check=False,
+            )  # fmt: skip
+            said, status = done.stdout + done.stderr, done.returncode
+        else:
+            result = CliRunner().invoke(app, words, env=given)
+            said, status = result.output, result.exit_code
+        assert status in (1, 2, 3), said
+        assert "Traceback" not in said
+        watch.out.write(said + "\n" + " ".join(words) + "\n")
+    watch.check()
+    names = {
+        option for command in get_command(app).commands.values()  # type: ignore[attr-defined]
+        for parameter in command.params for option in parameter.opts
+    }  # fmt: skip
+    assert not [name for name in names if re.search(r"secret|api-key|password|token", name)]
+
+
 @pytest.mark.fault("X01", kind="U")
 @pytest.mark.fault("X03", kind="U")
 @pytest.mark.fault("X10", kind="U")
@@ -124,7 +247,9 @@ def test_nothing_secret_is_printed_whatever_fails(name: str, tmp_path: Path) -> 
             world.port.watch = watch
             nonces = FileNonces(tmp_path, "k")
 
-            async def main(world: World = world, nonces: FileNonces = nonces) -> None:
+            async def main(
+                world: World = world, nonces: FileNonces = nonces, richly: bool = failure is FAILURES[-1]
+            ) -> None:
                 asyncio.get_running_loop().set_debug(True)
                 credentials = Credentials(KEY, SECRET, otp=lambda: OTP)
                 client = world.client(RestClient, credentials=credentials, nonces=nonces, nonce_unit="ns")
@@ -132,8 +257,7 @@ def test_nothing_secret_is_printed_whatever_fails(name: str, tmp_path: Path) -> 
                 watch.out.write(f"{client!r} {client.stats()!r} {credentials!r} {vars(client)!r}\n")
                 watch.out.write(f"{world.port.calls[-1].request!r}\n")
                 if error is not None:
-                    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-                    watch.out.write("".join(shown.format()))
+                    watch.out.write(with_locals(error, richly=richly))
                     watch.out.write(f"{error!r} {vars(error)!r}")
                     assert error.__cause__ is None or isinstance(error.__cause__, Exception)
                 await client.close()

@@ -241,7 +241,11 @@ def test_everything_wanted_is_restored_after_a_reconnect() -> None:
 def test_ask_errors_are_named_before_anything_is_sent() -> None:
     subs = Subscriptions()
     wrong: list[tuple[str, Any, dict[str, Any]]] = [
-        ("level3", ["BTC/USD"], {}),
+        ("orders", ["BTC/USD"], {}),
+        ("level3", ["BTC/USD"], {"depth": 25}),
+        ("level3", [f"S{i}/USD" for i in range(201)], {}),
+        ("executions", [], {"depth": 10}),
+        ("balances", [], {"snapshot": False}),
         ("book", ["BTC/USD"], {"depth": 50}),
         ("book", ["BTC/USD"], {"depth": True}),
         ("book", ["BTC/USD"], {"interval": 5}),

@@ -39,6 +39,8 @@ class BoxProcess:
         self._child: Process
         self.ws_url = ""
         self.rest_url = ""
+        self.api_key = ""
+        self.api_secret = ""
 
     async def __aenter__(self) -> Self:
         self._child = await asyncio.create_subprocess_exec(
@@ -51,6 +53,7 @@ class BoxProcess:
             await self._stop()
             raise
         self.ws_url, self.rest_url = addresses["ws_url"], addresses["rest_url"]
+        self.api_key, self.api_secret = addresses.get("api_key", ""), addresses.get("api_secret", "")
         return self
 
     async def __aexit__(

@@ -78,7 +78,20 @@ def one_line_errors() -> Iterator[None]:
     except (UsageError, SubscriptionError, InputError) as error:
         fail(str(error), Status.USAGE)
     except (KrakenFastError, OSError) as error:
-        fail(getattr(error, "strerror", None) or str(error) or type(error).__name__, Status.NETWORK)
+        fail(reason_of(error), Status.NETWORK)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in a few words why something failed; some of Python's errors say nothing themselves.
+
+    >>> reason_of(TimeoutError()), reason_of(FileNotFoundError(2, "No such file or directory", "x.csv"))
+    ('no answer in time', 'x.csv: No such file or directory')
+    """
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    name = getattr(error, "filename", None)
+    return f"{name}: {reason}" if name else reason
 
 
 def run(main: Coroutine[object, object, _Result]) -> _Result:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -17,6 +18,8 @@ from ..catalogue import endpoint_of
 from ..config import PUBLIC_REST_URL, Endpoints, RestSettings
 from ..endpoints import RestClient
 from ..errors import ConfigError
+from ..nonce import MemoryNonces
+from .boxed import BoxProcess
 from .output import console, one_line_errors, plain, run, say, symbol_list
 from .tables import table
 
@@ -31,6 +34,9 @@ KeyFile = Annotated[
 Keyring = Annotated[
     str | None, typer.Option(help="Name of a key in the system's keyring.", show_default="none")
 ]
+Sim = Annotated[
+    bool, typer.Option("--sim", help="Ask an exchange in a box of our own, with an account in it, not the real one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, numbers as text.")]
 
 RATE_PER_S = 1.0
@@ -44,32 +50,54 @@ class Where:
     ca_file: str | None
     key_file: str | None = None
     keyring: str | None = None
+    sim: bool = False
 
-    def client(self, *, private: bool = False) -> RestClient:
-        """Make a client. Raises ConfigError when a key is needed and there is none."""
-        credentials = None
-        if private:
-            credentials = Credentials.find(key_file=self.key_file, keyring_name=self.keyring)
-            if credentials is None:
-                raise ConfigError(
-                    "credentials", None, "in KRAKEN_API_KEY and KRAKEN_API_SECRET, or in --key-file"
+    def __post_init__(self) -> None:
+        if self.sim and self.rest_url != PUBLIC_REST_URL:
+            raise ConfigError("sim", True, "left out with --rest-url")
+
+    def credentials(self) -> Credentials | None:
+        """Find the key. Raises ConfigError when a source of it is there, and wrong."""
+        return Credentials.find(key_file=self.key_file, keyring_name=self.keyring)
+
+    @asynccontextmanager
+    async def client(self, *, private: bool = False) -> AsyncIterator[RestClient]:
+        """Make a client, and close it. Raises ConfigError when a key is needed and there is none."""
+        async with AsyncExitStack() as stack:
+            if self.sim:
+                box = await stack.enter_async_context(BoxProcess(*(() if private else ("--symbols", "all"))))
+                client = box_client(box)
+            else:
+                credentials = self.credentials() if private else None
+                if private and credentials is None:
+                    raise ConfigError(
+                        "credentials", None, "in KRAKEN_API_KEY and KRAKEN_API_SECRET, or in --key-file"
+                    )
+                client = RestClient(
+                    credentials,
+                    endpoints=Endpoints(rest_url=self.rest_url, ca_file=self.ca_file),
+                    settings=RestSettings(public_rate_per_s=RATE_PER_S),
                 )
-        return RestClient(
-            credentials,
-            endpoints=Endpoints(rest_url=self.rest_url, ca_file=self.ca_file),
-            settings=RestSettings(public_rate_per_s=RATE_PER_S),
-        )
+            stack.push_async_callback(client.close)
+            yield client
+
+
+def box_client(box: BoxProcess) -> RestClient:
+    """Make a client of a box; its key is forgotten with it, so nothing of it is kept on disk."""
+    return RestClient(
+        Credentials(box.api_key, box.api_secret),
+        endpoints=Endpoints(rest_url=box.rest_url),
+        nonces=MemoryNonces(),
+        nonce_unit="ns",
+    )
 
 
 def call_once(where: Where, ask: Callable[[RestClient], Awaitable[Any]], *, private: bool = False) -> Any:
     """Open a client, ask, close it."""
 
     async def main() -> Any:
-        client = where.client(private=private)
-        try:
+        async with where.client(private=private) as client:
             return await ask(client)
-        finally:
-            await client.close()
 
     return run(main())
 
@@ -79,12 +107,13 @@ def balance(
     ca_file: CaFile = None,
     key_file: KeyFile = None,
     keyring: Keyring = None,
+    sim: Sim = False,
     all_: Annotated[bool, typer.Option("--all", help="Those of zero too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the balances of the account, and what open orders hold of them."""
     with one_line_errors():
-        where = Where(rest_url, ca_file, key_file, keyring)
+        where = Where(rest_url, ca_file, key_file, keyring, sim)
         rows = call_once(where, lambda client: client.fetch_extended_balances(), private=True)
         rows = [row for row in rows if all_ or row.balance or row.hold_trade]
         if as_json:
@@ -102,6 +131,7 @@ def orders(
     ca_file: CaFile = None,
     key_file: KeyFile = None,
     keyring: Keyring = None,
+    sim: Sim = False,
     closed: Annotated[bool, typer.Option("--closed", help="The last 50 closed ones instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -111,7 +141,7 @@ def orders(
         return (await client.fetch_closed_orders()).orders if closed else await client.fetch_open_orders()
 
     with one_line_errors():
-        rows = call_once(Where(rest_url, ca_file, key_file, keyring), ask, private=True)
+        rows = call_once(Where(rest_url, ca_file, key_file, keyring, sim), ask, private=True)
         if as_json:
             return say(as_text(rows))
         drawn = table("Order", "Opened", "Symbol", "Side", "Type", "Price", "Qty", "Filled", "Status")
@@ -134,12 +164,13 @@ def ticker(
     symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Such as BTC/USD.")],
     rest_url: RestUrl = PUBLIC_REST_URL,
     ca_file: CaFile = None,
+    sim: Sim = False,
     as_json: AsJson = False,
 ) -> None:
     """Show tickers; one call, however many symbols."""
     with one_line_errors():
         wanted = [name for text in symbols for name in symbol_list(text)]
-        rows = call_once(Where(rest_url, ca_file), lambda client: client.fetch_tickers(symbols=wanted))
+        rows = call_once(Where(rest_url, ca_file, sim=sim), lambda client: client.fetch_tickers(symbols=wanted))
         if as_json:
             return say(as_text(rows))
         drawn = table("Symbol", "Bid", "Ask", "Last", "Volume 24 h", "Low 24 h", "High 24 h")
@@ -155,12 +186,14 @@ def ohlc(
     last: Annotated[int, typer.Option(help="So many of the newest; 720 are kept.", min=1, max=721)] = 24,
     rest_url: RestUrl = PUBLIC_REST_URL,
     ca_file: CaFile = None,
+    sim: Sim = False,
     as_json: AsJson = False,
 ) -> None:
     """Show candles, the running one last."""
     with one_line_errors():
         page = call_once(
-            Where(rest_url, ca_file), lambda client: client.fetch_candles(symbol=symbol, interval=interval)
+            Where(rest_url, ca_file, sim=sim),
+            lambda client: client.fetch_candles(symbol=symbol, interval=interval),
         )
         rows = page.candles[-last:]
         if as_json:
@@ -181,6 +214,7 @@ def rest(
     ca_file: CaFile = None,
     key_file: KeyFile = None,
     keyring: Keyring = None,
+    sim: Sim = False,
     allow_money_out: Annotated[
         bool, typer.Option("--allow-money-out", help="Needed for withdrawals and transfers.")
     ] = False,
@@ -198,7 +232,7 @@ def rest(
                 raise ConfigError("parameter", text, "KEY=VALUE")
             fields[key] = value
         private = endpoint_of(path).is_private
-        say(as_text(call_once(Where(rest_url, ca_file, key_file, keyring), ask, private=private)))
+        say(as_text(call_once(Where(rest_url, ca_file, key_file, keyring, sim), ask, private=private)))
 
 
 def show(drawn: Table, rows: Iterable[Any], nothing: str) -> None:

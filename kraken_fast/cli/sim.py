@@ -41,8 +41,9 @@ def sim(
 ) -> None:
     """Run an exchange in a box until interrupted.
 
-    Prints one line of JSON once it serves: ws_url, rest_url and, with --tls, ca_file. It needs no account, and forgets
-    everything when it ends.
+    Prints one line of JSON once it serves: ws_url, ws_auth_url and ws_l3_url (market data; executions, balances and
+    orders; level 3), rest_url, api_key and api_secret of an account with round balances, and, with --tls, ca_file. It
+    needs no account of yours, and forgets everything when it ends.
 
     With --control each line of standard input is a JSON object, answered by one line: {"inject": "bad_checksum",
     "symbol": "BTC/USD", "count": 1} begins a fault (kinds and parameters: kraken_fast.sim.faults), {"clear":

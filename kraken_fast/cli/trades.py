@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..config import PUBLIC_REST_URL
+from ..endpoints import RestClient
 from ..errors import ConfigError
+from ..history import TradeHistory
 from ..rest_types import RestTrade
 from .output import InputError, one_line_errors, plain, say
-from .rest import CaFile, RestUrl, Where, call_once, time_of
+from .rest import AsJson, CaFile, RestUrl, Sim, Where, call_once, time_of
 
 COLUMNS = ("trade_id", "time", "exch_ns", "side", "ord_type", "price", "qty")
 BATCH_ROWS = 10_000
@@ -37,11 +40,15 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Trades as lines of text."""
+    """Trades as lines of text, or of JSON."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
 
     def add(self, trade: RestTrade) -> None:
         """Print one."""
-        say(" ".join(map(str, row_of(trade).values())))
+        row = row_of(trade)
+        say(json.dumps(row) if self._as_json else " ".join(map(str, row.values())))
 
     def close(self) -> None:
         """Nothing is left."""
@@ -51,8 +58,11 @@ class Csv:
     """Trades as CSV; a file that is there is continued."""
 
     def __init__(self, path: Path) -> None:
-        is_new = not path.exists() or path.stat().st_size == 0
-        self._file = path.open("a", newline="", encoding="ascii")
+        try:
+            is_new = not path.exists() or path.stat().st_size == 0
+            self._file = path.open("a", newline="", encoding="ascii")
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from error
         self._writer = csv.writer(self._file)
         if is_new:
             self._writer.writerow(COLUMNS)
@@ -79,7 +89,12 @@ class Parquet:
         whole, text = pyarrow.int64(), pyarrow.string()
         kinds = {"trade_id": whole, "exch_ns": whole}
         self._schema = pyarrow.schema([(name, kinds.get(name, text)) for name in COLUMNS])
-        self._writer = parquet.ParquetWriter(str(path), self._schema)
+        if path.exists():  # it would be overwritten, and what a cursor leaves out would be lost
+            raise InputError(f"{path} is there already; a Parquet file cannot be continued: name another")
+        try:
+            self._writer = parquet.ParquetWriter(str(path), self._schema)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written") from error
         self._rows: list[dict[str, Any]] = []
 
     def add(self, trade: RestTrade) -> None:
@@ -108,6 +123,8 @@ def trades(
     parquet_file: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet.")] = None,
     rest_url: RestUrl = PUBLIC_REST_URL,
     ca_file: CaFile = None,
+    sim: Sim = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch public trades, each once and none left out, to the terminal or a file.
 
@@ -118,30 +135,39 @@ def trades(
             raise ConfigError("parquet", str(parquet_file), "left out with --csv")
         is_cursor = ":" in since and "-" not in since
         since_ns, until_ns = 0 if is_cursor else read_time(since), None if until is None else read_time(until)
-        sink: Sink = Csv(csv_file) if csv_file else Parquet(parquet_file) if parquet_file else Lines()
-        cursor = since if is_cursor else ""
 
-        async def crawl(client: Any) -> None:
-            history = client.iter_trades(symbol=symbol, since_ns=since_ns, until_ns=until_ns, cursor=cursor)
-            with progress(shown=not isinstance(sink, Lines)) as bar:
-                begin_ns, end_ns = since_ns, until_ns or client.clock.epoch_ns
-                task = bar.add_task(symbol, total=1.0)
-                try:
-                    async for trade in history:
-                        sink.add(trade)
-                        begin_ns = begin_ns or trade.exch_ns
-                        done = (trade.exch_ns - begin_ns) / max(1, end_ns - begin_ns)
-                        bar.update(task, completed=done, description=f"{symbol} {time_of(trade.exch_ns)}")
-                finally:
-                    sink.close()
-                    print(
-                        f"{history.rows} trades; continue with --since {history.cursor or since}",
-                        file=sys.stderr,
-                    )
+        async def crawl(client: RestClient) -> None:
+            known = (await client.instruments()).symbol(symbol)  # before a file is made
+            sink: Sink = (
+                Csv(csv_file) if csv_file else Parquet(parquet_file) if parquet_file else Lines(as_json=as_json)
+            )
+            history = client.iter_trades(
+                symbol=known, since_ns=since_ns, until_ns=until_ns, cursor=since if is_cursor else ""
+            )
+            try:
+                with progress(shown=not isinstance(sink, Lines)) as bar:
+                    await _fill(sink, history, bar, known, until_ns or client.clock.epoch_ns)
+            finally:
+                sink.close()
+                print(
+                    f"{history.rows} trades; continue with --since {history.cursor or since}",
+                    file=sys.stderr,
+                )
             for gap in history.gaps:
                 print(f"the exchange left out trades {gap.first} to {gap.last}", file=sys.stderr)
 
-        call_once(Where(rest_url, ca_file), crawl)
+        call_once(Where(rest_url, ca_file, sim=sim), crawl)
+
+
+async def _fill(sink: Sink, history: TradeHistory, bar: Progress, symbol: str, end_ns: int) -> None:
+    """Put all trades into a sink, and show how far it is."""
+    task = bar.add_task(symbol, total=1.0)
+    begin_ns = 0
+    async for trade in history:
+        sink.add(trade)
+        begin_ns = begin_ns or trade.exch_ns
+        done = (trade.exch_ns - begin_ns) / max(1, end_ns - begin_ns)
+        bar.update(task, completed=done, description=f"{symbol} {time_of(trade.exch_ns)}")
 
 
 @contextmanager

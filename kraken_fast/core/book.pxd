@@ -20,7 +20,7 @@ cdef struct Side:
     int32_t sign             # 1 for bids, -1 for asks
     bint changed             # the ten best moved since `joined` was computed
     Token joined
-    Token[TOP] tokens        # of the ten best, best first; length 0: to be computed
+    Token[TOP] tokens        # of the ten best, best first
 
 
 cdef struct RawLevel:
@@ -63,6 +63,8 @@ cdef class OrderBook(Book):
     cdef readonly Line line
     cdef bint portable
     cdef bint _complete                # a snapshot of this epoch was applied, and every update since
+    cdef bint begins                   # the last applied message was a snapshot
+    cdef object seat                   # what an arbiter of several lines knows of this book, or None
     cdef readonly uint64_t messages    # applied
     cdef readonly uint64_t verified
     cdef readonly uint64_t mismatched

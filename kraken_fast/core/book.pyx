@@ -109,18 +109,23 @@ cdef inline int _find(const Side* side, int64_t key) noexcept nogil:
 cdef inline Status _set(Side* side, int64_t key, int64_t qty) except FAILED:
     cdef int i = _find(side, key)
     cdef int better = side.hi - 1 - i      # levels above place i
-    if i >= side.lo and side.levels[i].key == key:
-        if qty:
-            side.levels[i].qty = qty
-            if better < TOP:
-                side.tokens[better].length = 0
-                side.changed = True
-            return OK
+    if i < side.lo or side.levels[i].key != key:
+        # A removal of what is not held: nothing to do.
+        return _insert(side, key, qty, i + 1) if qty else OK
+    if not qty:
         _remove(side, i, better)
         return OK
-    if not qty:
-        return OK                          # removal of what is not held: nothing to do
-    return _insert(side, key, qty, i + 1)
+    side.levels[i].qty = qty
+    if better < TOP:
+        _count_in(side, better)
+    return OK
+
+
+cdef inline void _count_in(Side* side, int better) noexcept:
+    """Compute the token of the level that has so many better ones; it is one of the ten best."""
+    cdef const PriceQty* level = &side.levels[side.hi - 1 - better]
+    side.tokens[better] = level_token(side.sign * level.key, level.qty)
+    side.changed = True
 
 
 cdef inline void _remove(Side* side, int i, int better) noexcept:
@@ -134,8 +139,9 @@ cdef inline void _remove(Side* side, int i, int better) noexcept:
         side.lo += 1
     if better < TOP:
         memmove(&side.tokens[better], &side.tokens[better + 1], (TOP - 1 - better) * sizeof(Token))
-        side.tokens[TOP - 1].length = 0
         side.changed = True
+        if _count(side) >= TOP:            # the eleventh has become the tenth
+            _count_in(side, TOP - 1)
 
 
 cdef inline Status _insert(Side* side, int64_t key, int64_t qty, int place) except FAILED:
@@ -157,20 +163,13 @@ cdef inline Status _insert(Side* side, int64_t key, int64_t qty, int place) exce
     levels[place].qty = qty
     if better < TOP:
         memmove(&side.tokens[better + 1], &side.tokens[better], (TOP - 1 - better) * sizeof(Token))
-        side.tokens[better].length = 0
-        side.changed = True
+        _count_in(side, better)
     return OK
 
 
 cdef inline Token _join(Side* side, bint portable) noexcept:
-    cdef int count = min(_count(side), TOP)
-    cdef int i
-    cdef PriceQty* best = side.levels + side.hi - 1
     if side.changed:
-        for i in range(count):
-            if side.tokens[i].length == 0:
-                side.tokens[i] = level_token(side.sign * (best - i).key, (best - i).qty)
-        side.joined = join_tokens(side.tokens, count, portable)
+        side.joined = join_tokens(side.tokens, min(_count(side), TOP), portable)
         side.changed = False
     return side.joined
 
@@ -445,6 +444,7 @@ cdef class OrderBook(Book):
         if stamp.us == self.stamp.us and stamp.ns == self.stamp.ns and checksum == self.checksum and self.messages:
             self.duplicates += stamp.us != INT64_MIN
         self.checksum = <uint32_t>checksum if checksum >= 0 else self.computed_checksum()
+        self.begins = snapshot
         if snapshot:
             self._complete = True
         self.changed_ns = recv_ns

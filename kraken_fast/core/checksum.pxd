@@ -7,7 +7,7 @@ cdef enum:
 
 
 cdef struct Token:
-    # The checksum's share of one level: its digits' raw CRC and their count. length 0: to be computed.
+    # The checksum's share of one level: its digits' raw CRC and their count.
     uint32_t crc
     uint32_t length
 

@@ -4,7 +4,8 @@
 Theory. The checksum is CRC-32 over the digits of price and qty of the ten best asks and bids. A CRC register that
 starts at 0 ("raw") is linear: the raw CRC of a text is the XOR of what each byte contributes at its distance from the
 end, and that of `A` followed by `B` is raw(A) shifted over len(B) zero bytes, XOR raw(B). So
-  - the token of a level is a sum of table entries, one for each pair of digits (`level_token`);
+  - the token of a level is a sum of table entries, one for each pair of digits (`level_token`). They count what a
+    digit differs from the digit 0, so that zeros in front add nothing, and a text of zeros is added in the end;
   - a side is the sum of its tokens, each shifted over the digits behind it (`join_tokens`);
   - the register's start value and final inversion depend on the total length alone (`finish`).
 Shifting over n bytes multiplies by x**(8n) modulo the CRC polynomial: one carry-less multiplication where the CPU has
@@ -18,6 +19,8 @@ from operator import index
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from .load cimport TEN_TO, bit_length
+
 
 cdef extern from *:
     """
@@ -25,25 +28,36 @@ cdef extern from *:
     #if defined(__x86_64__) && defined(__GNUC__)
     #include <wmmintrin.h>
     static int kf_has_clmul(void) { __builtin_cpu_init(); return __builtin_cpu_supports("pclmul") != 0; }
-    /* Sum of a[i] (x) b[i] over GF(2), unreduced. No -march: only this function is compiled for the instruction. */
-    __attribute__((target("pclmul,sse4.1")))
-    static uint64_t kf_clmul_sum(const uint32_t *a, const uint32_t *b, int count) {
+    /* Products over GF(2), unreduced. No -march: only these functions are compiled for the instruction. */
+    #define KF_CLMUL __attribute__((target("pclmul,sse4.1")))
+    KF_CLMUL static uint64_t kf_clmul(uint32_t a, uint32_t b) {
+        return (uint64_t)_mm_cvtsi128_si64(
+            _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a), _mm_cvtsi32_si128((int)b), 0));
+    }
+    /* Sum of tokens, pairs of (crc, length), the last of them first, each by the power of the length behind it. */
+    KF_CLMUL static uint64_t kf_clmul_join(const uint32_t *pairs, int count, const uint32_t *powers, uint32_t *length) {
         __m128i sum = _mm_setzero_si128();
-        for (int i = 0; i < count; i++)
-            sum = _mm_xor_si128(
-                sum, _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a[i]), _mm_cvtsi32_si128((int)b[i]), 0));
+        uint32_t behind = 0;
+        for (const uint32_t *pair = pairs + 2 * count; pair != pairs; behind += pair[1]) {
+            pair -= 2;
+            sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(
+                _mm_cvtsi32_si128((int)pair[0]), _mm_cvtsi32_si128((int)powers[behind]), 0));
+        }
+        *length = behind;
         return (uint64_t)_mm_cvtsi128_si64(sum);
     }
     #else
     static int kf_has_clmul(void) { return 0; }
-    static uint64_t kf_clmul_sum(const uint32_t *a, const uint32_t *b, int count) {
-        (void)a; (void)b; (void)count;
+    static uint64_t kf_clmul(uint32_t a, uint32_t b) { (void)a; (void)b; return 0; }
+    static uint64_t kf_clmul_join(const uint32_t *pairs, int count, const uint32_t *powers, uint32_t *length) {
+        (void)pairs; (void)count; (void)powers; *length = 0;
         return 0;
     }
     #endif
     """
     int kf_has_clmul() noexcept nogil
-    uint64_t kf_clmul_sum(const uint32_t* a, const uint32_t* b, int count) noexcept nogil
+    uint64_t kf_clmul(uint32_t a, uint32_t b) noexcept nogil
+    uint64_t kf_clmul_join(const uint32_t* pairs, int count, const uint32_t* powers, uint32_t* length) noexcept nogil
 
 
 cdef enum:
@@ -52,9 +66,9 @@ cdef enum:
 
 cdef uint32_t POLYNOMIAL = 0xEDB88320    # CRC-32 (IEEE 802.3), bit-reflected, as in zlib
 
-# Constants, filled once below: 16 KB for tokens, 1.5 KB of powers, 200 KB for the portable path.
-cdef uint32_t[38][100] PAIR          # [k][v]: digits v // 10 and v % 10 with k bytes behind them
-cdef uint32_t[38][10] DIGIT          # [k][d]: digit d with k bytes behind it
+# Constants, filled once below: 18 KB for tokens, 1.5 KB of powers, 200 KB for the portable path.
+cdef uint32_t[44][100] PAIR          # [k][v]: digits v // 10 and v % 10 with k bytes behind them, less that of 00
+cdef uint32_t[39] ZEROS              # [n]: n digits 0
 cdef uint32_t[381] POWER             # x**(8n) mod P, bit-reflected
 cdef uint32_t[761] START             # register of all ones, shifted over n bytes
 cdef uint32_t[4][256] REDUCE         # [j][b]: byte j of a register, shifted over 4 bytes
@@ -76,14 +90,14 @@ cdef uint32_t _crc_byte(uint32_t crc, int byte) noexcept nogil:
 cdef void _fill_tables() noexcept:
     cdef int n, j, b, k, d
     cdef uint32_t r
-    for d in range(10):
-        r = _crc_byte(0, 48 + d)
-        for k in range(38):
-            DIGIT[k][d] = r
+    for d in range(100):
+        # As ASCII, 0 to 9 differ from "0" in their low four bits only.
+        r = _crc_byte(_crc_byte(0, d // 10), d % 10)
+        for k in range(44):
+            PAIR[k][d] = r
             r = _crc_byte(r, 0)
-    for k in range(38):
-        for d in range(100):
-            PAIR[k][d] = DIGIT[k][d % 10] ^ (DIGIT[k + 1][d // 10] if k < 37 else 0)
+    for n in range(38):
+        ZEROS[n + 1] = _crc_byte(ZEROS[n], 48)
     POWER[0] = 0x80000000                              # the polynomial 1, reflected
     for n in range(1, 381):
         POWER[n] = _crc_byte(POWER[n - 1], 0)
@@ -117,51 +131,48 @@ cdef inline uint32_t _reduce(uint64_t product) noexcept nogil:
     return <uint32_t>(product >> 32) ^ _through(REDUCE, <uint32_t>product)
 
 
+cdef inline uint32_t _digits(uint64_t v) noexcept nogil:
+    cdef uint32_t count = <uint32_t>(bit_length(v | 1) * 1233 >> 12)         # 1233 / 4096 is log10 of 2
+    return count + (v >= <uint64_t>TEN_TO[count])
+
+
+cdef inline uint32_t _text_crc(uint64_t v, uint32_t[100]* pair) noexcept nogil:
+    """What v's digits add at `pair` bytes from the end. Eight at a time, whose divisions do not wait for each other."""
+    cdef uint32_t crc = 0, eight, high, low
+    while True:
+        eight = <uint32_t>(v % 100_000_000)
+        high = eight // 10_000
+        low = eight - high * 10_000
+        crc ^= pair[0][low % 100] ^ pair[2][low // 100] ^ pair[4][high % 100] ^ pair[6][high // 100]
+        v //= 100_000_000
+        if v == 0:
+            return crc
+        pair += 8
+
+
 cdef Token level_token(int64_t price, int64_t qty) noexcept nogil:
-    # SAFE: two non-negative int64 have at most 19 digits each, so k stays below 38.
-    cdef uint32_t crc = 0
-    cdef uint32_t k = 0
-    cdef uint64_t v = <uint64_t>qty
-    cdef uint64_t q
-    cdef int _number
+    # SAFE: two non-negative int64 have at most 19 digits each; a price's last group of eight begins at k = 19 + 16.
+    cdef uint32_t length = _digits(<uint64_t>qty)
     cdef Token token
-    for _number in range(2):
-        while v >= 100:
-            q = v // 100
-            crc ^= PAIR[k][v - q * 100]
-            v = q
-            k += 2
-        if v >= 10:
-            crc ^= PAIR[k][v]
-            k += 2
-        elif v:
-            crc ^= DIGIT[k][v]
-            k += 1
-        v = <uint64_t>price
-    token.crc = crc
-    token.length = k
+    token.crc = _text_crc(<uint64_t>qty, PAIR) ^ _text_crc(<uint64_t>price, PAIR + length)
+    token.length = length + _digits(<uint64_t>price)
+    token.crc ^= ZEROS[token.length]
     return token
 
 
 cdef Token join_tokens(const Token* tokens, int count, bint portable) noexcept nogil:
-    cdef uint32_t[TOP] crcs
-    cdef uint32_t[TOP] powers
-    cdef uint32_t behind = 0, crc = 0
+    cdef uint32_t crc = 0
     cdef int i
     cdef Token joined
-    # SAFE: count <= TOP and each length <= LEVEL_TEXT_MAX, so `behind` stays within POWER and SHIFT.
+    joined.length = 0
+    # SAFE: count <= TOP and each length <= LEVEL_TEXT_MAX, so the length behind a token stays within POWER and SHIFT.
     if portable:
         for i in range(count):
             crc = _through(SHIFT[tokens[i].length], crc) ^ tokens[i].crc
-            behind += tokens[i].length
+            joined.length += tokens[i].length
         joined.crc = crc
     else:
-        for i in range(count - 1, -1, -1):
-            crcs[i] = tokens[i].crc
-            powers[i] = POWER[behind]
-            behind += tokens[i].length
-        joined.crc = _reduce(kf_clmul_sum(crcs, powers, count))
-    joined.length = behind
+        joined.crc = _reduce(kf_clmul_join(<const uint32_t*>tokens, count, POWER, &joined.length))
     return joined
 
 
@@ -171,7 +182,7 @@ cdef uint32_t finish(Token first, Token second, bint portable) noexcept nogil:
     if portable:
         crc = _through(SHIFT[second.length & 31], _through(SHIFT32[second.length >> 5], first.crc))
     else:
-        crc = _reduce(kf_clmul_sum(&first.crc, &POWER[second.length], 1))
+        crc = _reduce(kf_clmul(first.crc, POWER[second.length]))
     return ~(crc ^ second.crc ^ START[first.length + second.length])
 
 

@@ -10,7 +10,7 @@ from ..errors import UsageError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from .decode_account cimport take_balances, take_executions
 from .decode_control cimport take_ack, take_instrument, take_status
@@ -23,7 +23,7 @@ from .fields cimport is_text
 from .scan cimport Scanner
 from .stores cimport PADDING, Stores
 from .tables cimport HEAD_CHANNEL, HEAD_DATA, HEAD_ERROR, HEAD_METHOD, HEAD_TYPE, Record
-from .utf8 cimport is_ascii, valid_utf8
+from .utf8 cimport copy_ascii, valid_utf8
 
 
 cdef enum:
@@ -84,6 +84,7 @@ cdef class Decoder(Stores):
         return len(messages) - (self.malformed + self.unknown - before)
 
     cdef Status on_message(self, const char* data, Py_ssize_t size, int64_t recv_ns) except FAILED:
+        cdef bint ascii
         if self.busy:
             raise UsageError("a handler cannot feed the decoder that is calling it")
         self.messages += 1
@@ -91,10 +92,10 @@ cdef class Decoder(Stores):
         self.scanner.channel = CHANNEL_UNKNOWN
         if size + PADDING > self.capacity:
             self.reserve(size)
-        memcpy(self.buffer, data, size)
-        memset(self.buffer + size, 0, PADDING)
         self.size = size
-        if not is_ascii(self.buffer, size) and not valid_utf8(self.buffer, size):
+        ascii = copy_ascii(self.buffer, data, size)
+        memset(self.buffer + size, 0, PADDING)
+        if not ascii and not valid_utf8(self.buffer, size):
             return REFUSED
         self.line.heard_ns = recv_ns
         self.busy = True

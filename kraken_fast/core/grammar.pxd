@@ -7,6 +7,7 @@ SAFE: the text ends in a NUL that no rule accepts, so no loop passes the end.
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
+from .plain cimport digit
 from .tables cimport NUMBER_CUT, NUMBER_WIDE, Value
 
 
@@ -41,42 +42,6 @@ cdef inline bint is_space(char c) noexcept nogil:
 cdef inline const char* past_space(const char* p) noexcept nogil:
     while is_space(p[0]):
         p += 1
-    return p
-
-
-cdef inline unsigned int digit(char c) noexcept nogil:
-    return <unsigned int>(<uint8_t>c) - 48       # above 9 for anything but a digit
-
-
-cdef inline const char* plain(const char* p, Value* value) noexcept nogil:
-    """A number without sign and exponent, of at most 18 digits: all that the exchange usually sends. Else NULL."""
-    cdef const char* begin = p
-    cdef const char* point
-    cdef int64_t mantissa = 0
-    cdef unsigned int units
-    value.form = 0
-    value.digits = 0
-    while p - begin < 18:
-        units = digit(p[0])
-        if units > 9:
-            break
-        mantissa = mantissa * 10 + units
-        p += 1
-    if p == begin or (begin[0] == c'0' and p - begin > 1):
-        return NULL
-    if p[0] == c'.':
-        point = p
-        p += 1
-        while p - begin < 19:                            # 18 digits and the point: nothing overflows
-            units = digit(p[0])
-            if units > 9:
-                break
-            mantissa = mantissa * 10 + units
-            p += 1
-        value.digits = <int>(p - point) - 1
-    if digit(p[0]) <= 9 or p[0] == c'e' or p[0] == c'E':
-        return NULL
-    value.num = mantissa
     return p
 
 

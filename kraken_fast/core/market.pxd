@@ -36,6 +36,7 @@ cdef class LiveTicker(Ticker):
     cdef readonly Line line
     cdef readonly uint64_t messages
     cdef uint32_t epoch
+    cdef object seat                        # what an arbiter of several lines knows of this ticker, or None
 
     cdef Status apply(self, const Value* values, uint64_t seen, int64_t recv_ns) except FAILED
 
@@ -87,6 +88,7 @@ cdef class TradeLog:
     cdef readonly uint64_t duplicates
     cdef readonly uint64_t missed    # ids that were never delivered
     cdef int64_t last_id             # 0 before the first
+    cdef object seat                 # what an arbiter of several lines knows of this log, or None
 
     # IGNORED for a copy of a known trade; gap_first is set to the first missing id, 0 when none is missing.
     cdef Status add(self, const TradeData* trade, int64_t* gap_first) except FAILED
@@ -132,6 +134,7 @@ cdef class CandleLog:
     cdef CandleData[24] ring
     cdef list held_at                # dict of Decimals that do not fit, or None, a place of the ring
     cdef uint64_t count              # intervals seen; the running one stands at (count - 1) % 24
+    cdef object seat                 # what an arbiter of several lines knows of this log, or None
     cdef readonly uint64_t messages
 
     cdef CandleEvent add(self, const CandleData* candle, dict held) except *

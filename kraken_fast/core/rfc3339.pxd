@@ -2,8 +2,9 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from .grammar cimport Fault, digit, fail, two
-from .load cimport load8
+from .grammar cimport Fault, fail, two
+from .load cimport TEN_TO, load8
+from .plain cimport digit, digits, eight_digits
 from .tables cimport Value
 
 
@@ -101,3 +102,41 @@ cdef inline const char* rfc3339(const char* p, Value* value, DateCache* cache, F
     value.num = us + nanos // 1000
     value.digits = nanos % 1000
     return p + 1
+
+
+cdef inline const char* plain_time(const char* p, Value* value, const DateCache* cache) noexcept nogil:
+    """`2026-11-22T10:15:01.310559Z`, as nearly every message has it: on the date of the time before, in UTC. Else NULL.
+
+    A quarter of what `rfc3339` takes, which every other writing goes to.
+    """
+    cdef uint64_t clock, wrong, pairs, micros, fraction = 0
+    cdef unsigned int hour, minute, second
+    cdef const char* end
+    if p[0] != c'"' or load8(p + 1) != cache.text[0] or load8(p + 3) != cache.text[1] or p[11] != c'T':
+        return NULL
+    # hh:mm:ss, digits as 0 to 9 and colons as 0; a top bit in `wrong` where another byte stands.
+    clock = load8(p + 12) ^ <uint64_t>0x30303A30303A3030
+    wrong = (clock + <uint64_t>0x76767F76767F7676) | clock
+    pairs = clock * 10 + (clock >> 8)                                # in bytes 0, 3 and 6; no byte is above 99
+    hour = pairs & 0xFF
+    minute = pairs >> 24 & 0xFF
+    second = pairs >> 48 & 0xFF
+    if wrong & <uint64_t>0x8080808080808080 or hour > 23 or minute > 59 or second > 59:
+        return NULL
+    value.num = cache.us + (hour * 3600 + minute * 60 + second) * <int64_t>1_000_000
+    value.digits = 0
+    # .ffffffZ, read in the same way.
+    micros = load8(p + 20) ^ <uint64_t>0x5A3030303030302E
+    wrong = (micros + <uint64_t>0x7F7676767676767F) | micros
+    if not wrong & <uint64_t>0x8080808080808080:
+        value.num += eight_digits(micros << 8)
+        return p + 29 if p[28] == c'"' else NULL
+    if p[20] != c'.':
+        return NULL
+    end = digits(p + 21, &fraction)
+    if end == p + 21 or end - p > 30 or end[0] != c'Z' or end[1] != c'"':
+        return NULL
+    fraction *= TEN_TO[30 - (end - p)]                               # nanoseconds
+    value.num += fraction // 1000
+    value.digits = fraction % 1000
+    return end + 2

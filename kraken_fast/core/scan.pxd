@@ -29,6 +29,8 @@ cdef class Scanner:
     cdef Py_ssize_t _unescaped_size
     cdef Py_ssize_t _unescaped_capacity
     cdef const char* _data_later
+    cdef const Row* _row           # whose key was read last; NULL at an object's end
+    cdef bint _null                # the value read last was null
     cdef DateCache _dates
 
     # message: size bytes, NUL-terminated, with 64 readable bytes behind the NUL.
@@ -36,15 +38,15 @@ cdef class Scanner:
     cdef void shrink(self) noexcept
 
     cdef const char* _object(self, const char* p, const Table* table, Record* record) noexcept
-    cdef const char* _key(self, const char* p, const Table* table, const Row** row) noexcept
-    cdef const char* _value(self, const char* p, const Row* row, Record* record) noexcept
+    cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept
+    cdef const char* _value(self, const char* p, const Row* row, Value* value) noexcept
     cdef const char* _amount(self, const char* p, Value* value) noexcept
-    cdef const char* _decimal(self, const char* p, Value* value) noexcept
     cdef const char* _text(self, const char* p, Value* value) noexcept
     cdef const char* _unescape(self, const char* p, Value* value) noexcept
     cdef const char* _escaped_time(self, const char* p, Value* value) noexcept
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept
     cdef const char* _items(self, const char* p, const Table* table, Value* value) noexcept
+    cdef const char* _any_level(self, const char* p, RawLevel* level) noexcept
     cdef const char* _rows(self, const char* p, const Table* table, Value* value) noexcept
     cdef const char* _data(self, const char* p) noexcept
     cdef bint _reserve_unescaped(self, Py_ssize_t size) noexcept

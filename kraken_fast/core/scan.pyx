@@ -19,14 +19,15 @@ Bench: benchmarks/bench_decode.py.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport INT64_MAX, int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memmove
 
 from .book cimport RawLevel
 from .defs cimport CHANNEL_INSTRUMENT, CHANNEL_UNKNOWN, OK, REFUSED, Status
-from .grammar cimport fail, hex4, is_space, number, past_space, plain, simple_escape, skip, uint, write_utf8
+from .grammar cimport fail, hex4, number, past_space, simple_escape, skip, uint, write_utf8
 from .load cimport load8
-from .rfc3339 cimport rfc3339
+from .plain cimport plain_number, plain_text, plain_uint
+from .rfc3339 cimport plain_time, rfc3339
 from .tables cimport (
     KIND_AMOUNT, KIND_BOOL, KIND_CHANNEL, KIND_CHECKSUM, KIND_COUNT, KIND_DATA, KIND_DECIMAL, KIND_ITEMS, KIND_LEVELS,
     KIND_ROWS, KIND_TEXT, KIND_TIME, KIND_UINT, NUMBER_WIDE, Item, Record, Row, Table, Value, channel_named, head_table,
@@ -56,20 +57,48 @@ cdef inline bint _matches(const Row* row, const char* p) noexcept nogil:
             and p[row.name_size + 1] == c'"' and p[row.name_size + 2] == c':')
 
 
-cdef inline const char* _plain_level(const char* p, const Table* table, Value* values) noexcept nogil:
-    """A level as the exchange usually writes it, `{"price":1.0,"qty":2.0}`; NULL for any other writing.
-
-    A look ahead, not a second grammar: what it passes over, `_object` reads. It earns a third of a message's scan.
-    """
+cdef inline const char* _plain_level(const char* p, const Table* table, RawLevel* level) noexcept nogil:
+    """A level as the exchange usually writes it, `{"price":1.0,"qty":2.0}`; NULL for any other writing."""
+    cdef int digits
     if p[0] != c'{' or not _matches(&table.rows[0], p + 1):
         return NULL
-    p = plain(p + 1 + table.rows[0].key_size, &values[0])
+    p = plain_number(p + 1 + table.rows[0].key_size, &level.price, &digits)
     if p is NULL or p[0] != c',' or not _matches(&table.rows[1], p + 1):
         return NULL
-    p = plain(p + 1 + table.rows[1].key_size, &values[1])
+    level.price_digits = digits
+    p = plain_number(p + 1 + table.rows[1].key_size, &level.qty, &digits)
     if p is NULL or p[0] != c'}':
         return NULL
+    level.qty_digits = digits
     return p + 1
+
+
+cdef inline const char* _plain_value(Scanner self, const char* p, int kind, Value* value) noexcept:
+    """A value in its usual writing; NULL for any other, which `_value` reads or refuses."""
+    cdef int digits
+    cdef bint negative
+    if kind == KIND_AMOUNT or kind == KIND_DECIMAL:
+        negative = kind == KIND_DECIMAL and p[0] == c'-'
+        p = plain_number(p + negative, &value.num, &digits)
+        value.digits = digits
+        value.form = 0
+        if negative:
+            value.num = -value.num
+    elif kind == KIND_TEXT:
+        p = plain_text(p, value)
+    elif kind == KIND_TIME:
+        p = plain_time(p, value, &self._dates)
+    elif kind == KIND_CHECKSUM or kind == KIND_COUNT or kind == KIND_UINT:
+        p = plain_uint(p, &value.num)
+        if kind == KIND_CHECKSUM and value.num > <int64_t>0xFFFFFFFF:
+            return NULL
+    elif kind == KIND_CHANNEL:
+        p = plain_text(p, value)
+        if p is not NULL:
+            self.channel = channel_named(value.text, value.size)
+    else:
+        return NULL
+    return p
 
 
 # ---------------------------------------------------------------------------------------------- the scanner
@@ -137,140 +166,158 @@ cdef class Scanner:
 
     cdef const char* _object(self, const char* p, const Table* table, Record* record) noexcept:
         cdef const Row* row = &table.rows[0]
-        cdef uint64_t named = 0
-        cdef uint64_t bit
-        record.seen = 0
+        cdef uint64_t named = 0, empty = 0, bit
+        cdef const char* end
         record.table = table
         if p[0] != c'{':
             p = past_space(p)
             if p[0] != c'{':
                 return fail(&self.fault, p, b"an object was expected")
         p += 1
-        if p[0] != c'"':
-            p = past_space(p)
-            if p[0] == c'}':
-                if table.required:
-                    return fail(&self.fault, p, b"a required key is missing")
-                return p + 1
         while True:
             if _matches(row, p):
                 p += row.key_size
             else:
-                p = self._key(p, table, &row)
+                self._row = row
+                p = self._key(p, table, named == 0)
                 if p is NULL:
                     return NULL
-            if row is NULL:
-                p = skip(p, &self.fault)
-                row = &table.rows[table.count]
+                row = self._row
+                if row is NULL:                              # the object ends here
+                    break
+            bit = <uint64_t>1 << row.slot
+            if named & bit:
+                return fail(&self.fault, p, b"a key comes twice")
+            named |= bit
+            if row.kind == KIND_LEVELS:
+                p = self._levels_list(p, &record.values[row.slot])
+            elif row.kind == KIND_DATA:
+                p = self._data(p)
             else:
-                bit = <uint64_t>1 << row.slot
-                if named & bit:
-                    return fail(&self.fault, p, b"a key comes twice")
-                named |= bit
-                p = self._value(p, row, record)
-                row += 1
+                end = _plain_value(self, p, row.kind, &record.values[row.slot])
+                if end is NULL:
+                    end = self._value(p, row, &record.values[row.slot])
+                    if self._null:
+                        empty |= bit
+                p = end
             if p is NULL:
                 return NULL
-            if p[0] != c',' and p[0] != c'}':
-                p = past_space(p)
+            row += 1
             if p[0] == c',':
                 p += 1
                 continue
             if p[0] != c'}':
-                return fail(&self.fault, p, b"a comma or the end of the object was expected")
-            if (record.seen & table.required) != table.required:
-                return fail(&self.fault, p, b"a required key is missing")
-            return p + 1
+                p = past_space(p)
+                if p[0] == c',':
+                    p += 1
+                    continue
+                if p[0] != c'}':
+                    return fail(&self.fault, p, b"a comma or the end of the object was expected")
+            break
+        record.seen = named & ~empty
+        if (record.seen & table.required) != table.required:
+            return fail(&self.fault, p, b"a required key is missing")
+        return p + 1
 
-    cdef const char* _key(self, const char* p, const Table* table, const Row** row) noexcept:
-        """Find the row of a key that was not the expected one, NULL for a key that the table does not know."""
+    cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept:
+        """Read on to the value of the next key that the table knows, and put its row where the expected one is, `_row`.
+
+        At the object's end `_row` is NULL. Keys that the table does not know are passed over with their values.
+        """
         cdef Value name
-        cdef const Row* known = row[0]
+        cdef const Row* known = self._row
         cdef Py_ssize_t kept = self._unescaped_size
         cdef int i, _place
         for _place in range(table.count):    # as it is usually written, in another place: most often a little ahead
             known = known + 1 if known < &table.rows[table.count] else &table.rows[0]
             if _matches(known, p):
-                row[0] = known
+                self._row = known
                 return p + known.key_size
-        p = past_space(p)
-        if p[0] != c'"':
-            return fail(&self.fault, p, b"a key was expected")
-        p = self._text(p, &name)
-        if p is NULL:
-            return NULL
-        p = past_space(p)
-        if p[0] != c':':
-            return fail(&self.fault, p, b"a colon was expected")
-        row[0] = NULL
-        for i in range(table.count):
-            if table.rows[i].name_size == name.size and memcmp(table.rows[i].name, name.text, name.size) == 0:
-                row[0] = &table.rows[i]
-                break
-        self._unescaped_size = kept          # the name is not needed any more
-        return past_space(p + 1)
+        self._row = NULL
+        while True:
+            p = past_space(p)
+            if p[0] == c'}' and first:
+                return p
+            first = False
+            if p[0] != c'"':
+                return fail(&self.fault, p, b"a key was expected")
+            p = self._text(p, &name)
+            if p is NULL:
+                return NULL
+            p = past_space(p)
+            if p[0] != c':':
+                return fail(&self.fault, p, b"a colon was expected")
+            p = past_space(p + 1)
+            self._unescaped_size = kept                      # the name is not needed behind this
+            for i in range(table.count):
+                if table.rows[i].name_size == name.size and memcmp(table.rows[i].name, name.text, name.size) == 0:
+                    self._row = &table.rows[i]
+                    return p
+            p = skip(p, &self.fault)
+            if p is NULL:
+                return NULL
+            p = past_space(p)
+            if p[0] == c'}':
+                return p
+            if p[0] != c',':
+                return fail(&self.fault, p, b"a comma or the end of the object was expected")
+            p += 1
 
-    cdef const char* _value(self, const char* p, const Row* row, Record* record) noexcept:
-        cdef Value* value = &record.values[row.slot]
+    cdef const char* _value(self, const char* p, const Row* row, Value* value) noexcept:
+        """Any value, however it is written; `_null` is set for null."""
         cdef int kind = row.kind
         cdef const char* begin
-        if is_space(p[0]):
-            p = past_space(p)
-        if p[0] == c'n' and kind != KIND_AMOUNT and kind != KIND_LEVELS and kind != KIND_ROWS and kind != KIND_DATA:
-            p = skip(p, &self.fault)                        # null: the key is there, the value is not
-            return p
+        p = past_space(p)
+        self._null = p[0] == c'n' and kind != KIND_AMOUNT and kind != KIND_ROWS
+        if self._null:                                       # the key is there, the value is not
+            return skip(p, &self.fault)
         if kind == KIND_AMOUNT:
-            p = self._amount(p, value)
-        elif kind == KIND_LEVELS:
-            p = self._levels_list(p, value)
-        elif kind == KIND_TEXT:
-            p = self._text(p, value)
-        elif kind == KIND_TIME:
+            return self._amount(p, value)
+        if kind == KIND_TEXT:
+            return self._text(p, value)
+        if kind == KIND_TIME:
             begin = p
             p = rfc3339(begin, value, &self._dates, &self.fault)
-            if p is NULL:
-                p = self._escaped_time(begin, value)
-        elif kind == KIND_UINT or kind == KIND_COUNT or kind == KIND_CHECKSUM:
+            return self._escaped_time(begin, value) if p is NULL else p
+        if kind == KIND_UINT or kind == KIND_COUNT or kind == KIND_CHECKSUM:
             begin = p
             p = uint(begin, value, &self.fault)
             if p is not NULL and kind != KIND_UINT and <uint64_t>value.num > (
                     <uint64_t>INT64_MAX if kind == KIND_COUNT else <uint64_t>0xFFFFFFFF):
                 return fail(&self.fault, begin, b"an integer is too large")
-        elif kind == KIND_DECIMAL:
-            p = self._decimal(p, value)
-        elif kind == KIND_BOOL:
+            return p
+        if kind == KIND_DECIMAL:
+            return number(p, value, &self.fault)
+        if kind == KIND_BOOL:
             value.num = p[0] == c't'
             if p[0] != c't' and p[0] != c'f':
                 return fail(&self.fault, p, b"true or false was expected")
-            p = skip(p, &self.fault)
-        elif kind == KIND_CHANNEL:
+            return skip(p, &self.fault)
+        if kind == KIND_CHANNEL:
             p = self._text(p, value)
             if p is not NULL:
                 self.channel = channel_named(value.text, value.size)
-        elif kind == KIND_DATA:
-            if self.channel == CHANNEL_UNKNOWN:
-                self._data_later = p
-                p = skip(p, &self.fault)
-            else:
-                p = self._data(p)
-        elif kind == KIND_ITEMS:
+            return p
+        if kind == KIND_ROWS:
+            return self._rows(p, row.table, value)
+        if kind == KIND_ITEMS:
             p = self._items(p, row.table, value)
-        elif kind == KIND_ROWS:
-            p = self._rows(p, row.table, value)
-        else:
-            begin = p
-            p = skip(p, &self.fault)
-            if p is not NULL:
-                value.text = begin
-                value.size = <int32_t>(p - begin)
+            self._null = False               # which may be of a value in it
+            return p
+        value.text = p
+        p = skip(p, &self.fault)
         if p is not NULL:
-            record.seen |= <uint64_t>1 << row.slot
+            value.size = <int32_t>(p - value.text)
         return p
 
     cdef const char* _data(self, const char* p) noexcept:
         cdef Record whole
         cdef Value rows
         cdef const Table* table
+        p = past_space(p)
+        if self.channel == CHANNEL_UNKNOWN:
+            self._data_later = p                             # until the channel is known
+            return skip(p, &self.fault)
         if self.channel == CHANNEL_INSTRUMENT:
             return self._object(p, instrument_table(), &whole)
         table = row_table(self.channel)
@@ -343,11 +390,12 @@ cdef class Scanner:
             p = past_space(p + 1)
 
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept:
-        cdef Record pair
-        cdef const char* q
+        cdef const char* end
         cdef RawLevel* larger
         cdef RawLevel* level
         value.num = self.level_count
+        if p[0] != c'[':
+            p = past_space(p)
         if p[0] != c'[':
             return fail(&self.fault, p, b"a list of levels was expected")
         p += 1
@@ -365,17 +413,13 @@ cdef class Scanner:
                     return fail(&self.fault, p, b"out of memory")
                 self.levels = larger
                 self._level_capacity *= 2
-            q = _plain_level(p, self._level, pair.values)
-            if q is NULL:
-                q = self._object(p, self._level, &pair)
-                if q is NULL:
-                    return NULL
-            p = q
             level = &self.levels[self.level_count]
-            level.price = pair.values[0].num
-            level.qty = pair.values[1].num
-            level.price_digits = pair.values[0].digits
-            level.qty_digits = pair.values[1].digits
+            end = _plain_level(p, self._level, level)
+            if end is NULL:
+                end = self._any_level(p, level)
+                if end is NULL:
+                    return NULL
+            p = end
             self.level_count += 1
             if p[0] == c',':
                 p += 1
@@ -389,26 +433,25 @@ cdef class Scanner:
                 return fail(&self.fault, p, b"a comma or the end of the list was expected")
             p += 1
 
+    cdef const char* _any_level(self, const char* p, RawLevel* level) noexcept:
+        cdef Record pair
+        p = self._object(p, self._level, &pair)
+        if p is not NULL:
+            level.price = pair.values[0].num
+            level.qty = pair.values[1].num
+            level.price_digits = pair.values[0].digits
+            level.qty_digits = pair.values[1].digits
+        return p
+
     # ------------------------------------------------------------------------------------------ numbers
 
     cdef const char* _amount(self, const char* p, Value* value) noexcept:
-        cdef const char* end = plain(p, value)
-        if end is not NULL:
-            return end
+        cdef const char* end
         if p[0] == c'-':
             return fail(&self.fault, p, b"a price or quantity is negative")
         end = number(p, value, &self.fault)
         if end is not NULL and value.form & NUMBER_WIDE:
             return fail(&self.fault, p, b"a number does not fit 63 bits")
-        return end
-
-    cdef const char* _decimal(self, const char* p, Value* value) noexcept:
-        cdef bint negative = p[0] == c'-'
-        cdef const char* end = plain(p + negative, value)
-        if end is NULL:
-            return number(p, value, &self.fault)
-        if negative:
-            value.num = -value.num
         return end
 
     # ------------------------------------------------------------------------------------------ texts

@@ -10,6 +10,34 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    /* Copy, and tell whether no byte has its top bit set; 16 bytes at a time, the last of them twice. */
+    static inline int kf_copy_ascii(char *to, const char *from, Py_ssize_t size) {
+        typedef uint64_t kf_two __attribute__((vector_size(16)));
+        kf_two seen = {0, 0}, two;
+        Py_ssize_t i;
+        if (size < 16) {
+            unsigned char all = 0;
+            for (i = 0; i < size; i++) all |= (unsigned char)(to[i] = from[i]);
+            return all < 0x80;
+        }
+        for (i = 0; i < size - 16; i += 16) {
+            memcpy(&two, from + i, 16);
+            memcpy(to + i, &two, 16);
+            seen |= two;
+        }
+        memcpy(&two, from + size - 16, 16);
+        memcpy(to + size - 16, &two, 16);
+        seen |= two;
+        return ((seen[0] | seen[1]) & 0x8080808080808080u) == 0;
+    }
+    """
+    bint copy_ascii "kf_copy_ascii"(char* to, const char* data, Py_ssize_t size) noexcept nogil
+
+
 cdef struct Utf8State:
     uint8_t need    # continuation bytes still to come; 0 between characters
     uint8_t low     # bounds of the next continuation byte, when need > 0

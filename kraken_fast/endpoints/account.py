@@ -20,6 +20,7 @@ from ..rest_types import (
     KeyInfo,
     LedgerEntry,
     LedgerPage,
+    MarketPosition,
     OrderInfo,
     OrderPage,
     PairFee,
@@ -276,6 +277,19 @@ class AccountCalls(TypedCalls):
             return keyed(Position, rows, names, "position_id")
 
         return await self._ask("OpenPositions", {"txid": txid, "docalcs": calculate or None}, parse)
+
+    async def fetch_market_positions(self) -> tuple[MarketPosition, ...]:
+        """Fetch open margin positions, those of one pair and side as one.
+
+        Source: rest.md section 8, OpenPositions with consolidation.
+        """
+        names = await self.instruments()
+
+        def parse(rows: Any) -> tuple[MarketPosition, ...]:
+            # Nothing is an empty object in one form and an empty list in the other.
+            return tuple(read_record(MarketPosition, row, names) for row in rows) if rows else ()
+
+        return await self._ask("OpenPositions", {"consolidation": "market"}, parse)
 
     async def fetch_ledgers(
         self,

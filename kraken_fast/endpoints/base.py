@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from ..catalogue import ENDPOINTS
-from ..errors import DecodeError, OutcomeUnknownError
+from ..errors import DecodeError
 from ..instruments import InstrumentRegistry
 from ..rest import RestCore
+from ..rest_request import facts_of
 from ..sharing import Shared
 
 _Value = TypeVar("_Value")
@@ -42,6 +43,10 @@ class TypedCalls(RestCore):
             return names
 
         return await self._shared.get("names", load, age_s=NAMES_AGE_S, stale_s=24 * NAMES_AGE_S)
+
+    def pair_of(self, name: str) -> str:
+        """See `RestCore`: the symbol, however the pair was spelled."""
+        return self.names.symbol_or_name(name)
 
     async def _pair_id(self, symbol: str) -> str:
         return (await self.instruments()).pair_id(symbol)
@@ -105,10 +110,7 @@ def parsed(name: str, params: Mapping[str, Any], parse: Callable[[Any], _Value],
         reason = "not understood"
     result = None
     if ENDPOINTS[name].acts:
-        cl_ord_id = params.get("cl_ord_id")
-        raise OutcomeUnknownError(
-            name, reason, cl_ord_id=cl_ord_id, retryable=ENDPOINTS[name].kind == "cancel"
-        )
+        raise facts_of(ENDPOINTS[name], params).unknown(reason)
     raise DecodeError(name, 0, "", reason)
 
 

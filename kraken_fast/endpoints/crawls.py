@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from ..history import AccountHistory, TradeHistory
+from ..history import AccountHistory, CandleHistory, TradeHistory
 from ..policy import SECOND_NS
 from ..rest_types import LedgerEntry, OrderInfo, RestCandle, TradeInfo, TradePage
 from .account import AccountCalls
@@ -17,28 +17,36 @@ class Crawls(MarketCalls, AccountCalls):
     def iter_trades(
         self, *, symbol: str, since_ns: int = 0, until_ns: int | None = None, cursor: str = ""
     ) -> TradeHistory:
-        """Give public trades, oldest first, from a time until another or until now."""
+        """Give public trades, oldest first, from a time until another, both included, or until now."""
 
         async def fetch(since_ns: int) -> TradePage:
             return await self.fetch_trades(symbol=symbol, since_ns=since_ns, count=1000, max_age_s=0)
 
-        return TradeHistory(fetch, since_ns=since_ns, until_ns=until_ns, cursor=cursor)
+        return TradeHistory(fetch, since_ns=max(0, since_ns - 1), until_ns=until_ns, cursor=cursor)
 
-    async def iter_candles(
-        self, *, symbol: str, interval: int = 1, since_s: int | None = None
-    ) -> AsyncIterator[RestCandle]:
-        """Give closed candles that begin after a time, oldest first; the last one's begin is the cursor.
+    def iter_candles(
+        self, *, symbol: str, interval: int = 1, since_s: int | None = None, cursor: str = ""
+    ) -> CandleHistory:
+        """Give closed candles that begin after a time, oldest first.
 
-        The exchange keeps 720: older ones do not come, however early `since_s`.
+        The exchange keeps 720: older ones do not come, however early `since_s`; `lost` tells which are missing.
         """
-        # One interval earlier, for whether `since` itself belongs to the answer, sources disagree.
-        asked_s = None if since_s is None else max(0, since_s - 60 * interval)
-        page = await self.fetch_candles(symbol=symbol, interval=interval, since_s=asked_s, max_age_s=0)
-        last_ns = -1 if since_s is None else since_s * SECOND_NS
-        for candle in page.candles:
-            if candle.closed and candle.begin_ns > last_ns:
-                last_ns = candle.begin_ns
-                yield candle
+
+        async def fetch(since_ns: int | None) -> Sequence[RestCandle]:
+            page = await self.fetch_candles(
+                symbol=symbol,
+                interval=interval,
+                since_s=None if since_ns is None else since_ns // SECOND_NS,
+                max_age_s=0,
+            )
+            return page.candles
+
+        return CandleHistory(
+            fetch,
+            interval_ns=60 * interval * SECOND_NS,
+            since_ns=None if since_s is None else since_s * SECOND_NS,
+            cursor=cursor,
+        )
 
     def iter_fills(
         self, *, start_s: int | None = None, end_s: int | None = None, cursor: str = ""

@@ -147,14 +147,15 @@ class MarketCalls(TypedCalls):
         return (await self.fetch_tickers(symbols=[symbol], max_age_s=max_age_s, stale_s=stale_s))[0]
 
     async def fetch_tickers(
-        self, *, symbols: Iterable[str], max_age_s: float | None = None, stale_s: float = 0.0
+        self, *, symbols: Iterable[str] | None = None, max_age_s: float | None = None, stale_s: float = 0.0
     ) -> tuple[RestTicker, ...]:
-        """Fetch tickers in the order asked for; one call, however many.
+        """Fetch tickers in the order asked for, or all; one call, however many.
 
         Raises:
             UnknownSymbolError: nothing was sent.
         """
-        wanted = (await self.instruments()).symbols_of(symbols)
+        names = await self.instruments()
+        wanted = names.symbols if symbols is None else names.symbols_of(symbols)
         age_s = self.settings.cache_s.get("Ticker", 3.0) if max_age_s is None else max_age_s
         found = {name: self._shared.kept(("Ticker", name), age_s) for name in wanted}
         missing = [name for name in wanted if found[name] is None]
@@ -166,7 +167,7 @@ class MarketCalls(TypedCalls):
                 if None in (found[name] for name in wanted):
                     raise
         for name in wanted:
-            if found[name] is None:
+            if found[name] is None and symbols is not None:
                 raise UnknownSymbolError(name)
         return tuple(ticker for name in wanted if (ticker := found[name]) is not None)
 

@@ -1,24 +1,29 @@
 """Acts: each is sent once. A lost answer is `OutcomeUnknownError`, and nothing here sends again.
 
 Prices and quantities are text, whole numbers or `Decimal`; floats are refused. This is the fallback of the stream's
-order entry, and keeps no journal: give every order a `cl_ord_id` and a `deadline`.
+order entry, and keeps no journal: give every order a `cl_ord_id`. Each has a deadline, 5 s after it was sent.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..errors import ConfigError, DecodeError, InvalidOrderError
 from ..records import read_record
+from ..rest_request import rfc3339_ms
 from ..rest_types import Amended, BatchRow, Cancelled, DeadMansSwitch, Edited, OrderPlaced
 from .base import Amount, TypedCalls
 
 BATCH_MIN, BATCH_MAX = 2, 15
 CANCEL_BATCH_MAX = 50
 DEADMAN_MAX_S = 86_399
+
+DEADLINE = timedelta(seconds=5)
+DEADLINE_MIN, DEADLINE_MAX = timedelta(seconds=2), timedelta(seconds=60)
+"""Source: rest.md section 9, AddOrder; the default is that of faults.md section 0."""
 
 CL_ORD_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[!-~]{1,18}")
 """Source: rest.md section 9, AddOrder."""
@@ -48,7 +53,7 @@ class TradingCalls(TypedCalls):
         start: str | int | None = None,
         expire: str | int | None = None,
         close: Mapping[str, Amount] | None = None,
-        deadline: datetime | None = None,
+        deadline: datetime | timedelta | None = DEADLINE,
         validate: bool = False,
     ) -> OrderPlaced:
         """Place one order.
@@ -73,7 +78,8 @@ class TradingCalls(TypedCalls):
             start: when to begin, seconds since epoch or "+n".
             expire: when to end, likewise.
             close: a conditional close: ordertype, price, price2.
-            deadline: the engine refuses the order when it gets to it later; with time zone.
+            deadline: the engine refuses the order when it gets to it later: so long after it was sent, measured by
+                the exchange's clock (see `sync_time`), or a time with time zone; None for no deadline.
             validate: check only.
 
         Raises:
@@ -104,7 +110,7 @@ class TradingCalls(TypedCalls):
             "starttm": start,
             "expiretm": expire,
             **closing,
-            "deadline": _deadline(deadline),
+            "deadline": self._deadline(deadline),
             "validate": validate or None,
         }
 
@@ -124,7 +130,7 @@ class TradingCalls(TypedCalls):
         *,
         symbol: str,
         orders: Iterable[Mapping[str, Any]],
-        deadline: datetime | None = None,
+        deadline: datetime | timedelta | None = DEADLINE,
         validate: bool = False,
     ) -> tuple[BatchRow, ...]:
         """Place 2 to 15 orders of one pair. Each row of the answer has an id or an error, in the order given.
@@ -132,7 +138,7 @@ class TradingCalls(TypedCalls):
         Args:
             symbol: of all.
             orders: with Kraken's names: type, ordertype, volume, price, cl_ord_id and so on.
-            deadline: of all, with time zone.
+            deadline: of all, as for `add_order`.
             validate: check only.
 
         Raises:
@@ -149,7 +155,7 @@ class TradingCalls(TypedCalls):
         params = {
             "pair": await self._pair_id(symbol),
             "orders": rows,
-            "deadline": _deadline(deadline),
+            "deadline": self._deadline(deadline),
             "validate": validate or None,
         }
 
@@ -174,7 +180,7 @@ class TradingCalls(TypedCalls):
         limit_price: Amount | None = None,
         trigger_price: Amount | None = None,
         post_only: bool | None = None,
-        deadline: datetime | None = None,
+        deadline: datetime | timedelta | None = DEADLINE,
     ) -> Amended:
         """Change an order's terms in place: ids stay. Name it by `order_id` or `cl_ord_id`.
 
@@ -193,7 +199,7 @@ class TradingCalls(TypedCalls):
             "limit_price": limit_price,
             "trigger_price": trigger_price,
             "post_only": post_only,
-            "deadline": _deadline(deadline),
+            "deadline": self._deadline(deadline),
         }
         return await self._ask("AmendOrder", params, lambda row: read_record(Amended, row, self.names))
 
@@ -207,7 +213,7 @@ class TradingCalls(TypedCalls):
         price2: Amount | None = None,
         display_qty: Amount | None = None,
         post_only: bool = False,
-        deadline: datetime | None = None,
+        deadline: datetime | timedelta | None = DEADLINE,
         validate: bool = False,
     ) -> Edited:
         """Cancel an order and place another instead. Prefer `amend_order`: it keeps the ids.
@@ -222,7 +228,7 @@ class TradingCalls(TypedCalls):
             "price2": price2,
             "displayvol": display_qty,
             "oflags": "post" if post_only else None,
-            "deadline": _deadline(deadline),
+            "deadline": self._deadline(deadline),
             "validate": validate or None,
         }
         return await self._ask("EditOrder", params, lambda row: read_record(Edited, row, self.names))
@@ -232,6 +238,9 @@ class TradingCalls(TypedCalls):
     ) -> Cancelled:
         """Cancel an order, by its id or user reference, or by `cl_ord_id`. What was filled, a query tells.
 
+        A cancel never waits. While the engine's counter of the pair stands above its threshold, an order that was
+        placed through this client is cancelled as a batch of one, which is accepted all the same.
+
         Raises:
             OrderRejectedError: it is gone already; query it once.
             OutcomeUnknownError: it may be repeated.
@@ -239,6 +248,9 @@ class TradingCalls(TypedCalls):
         Source: rest.md section 9, CancelOrder.
         """
         _check_one_id(order_id, cl_ord_id)
+        listed = self._engine.needs_batch(str(order_id if order_id is not None else cl_ord_id))
+        if listed is not None and self.settings.limits:
+            return await self.cancel_orders(order_ids=[listed])
         params = {"txid": order_id, "cl_ord_id": cl_ord_id}
         return await self._ask("CancelOrder", params, lambda row: read_record(Cancelled, row, self.names))
 
@@ -281,6 +293,20 @@ class TradingCalls(TypedCalls):
 
         return await self._ask("CancelAllOrdersAfter", {"timeout": timeout_s}, parse)
 
+    def _deadline(self, wanted: datetime | timedelta | None) -> str | timedelta | None:
+        if wanted is None:
+            return None
+        if isinstance(wanted, timedelta):
+            if not DEADLINE_MIN <= wanted <= DEADLINE_MAX:
+                raise InvalidOrderError("deadline", str(wanted), "2 to 60 s from now")
+            return wanted
+        if wanted.tzinfo is None:
+            raise InvalidOrderError("deadline", wanted.isoformat(), "a time with a time zone")
+        time, now_ns = self.exchange_time, self.clock.monotonic_ns
+        if time.is_known and wanted.timestamp() * 1e9 < time.now_ns(now_ns) - time.error_ns(now_ns):
+            raise InvalidOrderError("deadline", wanted.isoformat(), "over by the exchange's clock: is yours wrong?")
+        return rfc3339_ms(wanted)
+
 
 def _check_ids(cl_ord_id: str | None, userref: int | None, close: Mapping[str, Amount] | None) -> None:
     _check_cl_ord_id(cl_ord_id)
@@ -302,11 +328,3 @@ def _check_one_id(order_id: str | int | None, cl_ord_id: str | None) -> None:
     _check_cl_ord_id(cl_ord_id)
     if (order_id is None) == (cl_ord_id is None):
         raise InvalidOrderError("order_id", order_id, "given, or cl_ord_id, and not both")
-
-
-def _deadline(at: datetime | None) -> str | None:
-    if at is None:
-        return None
-    if at.tzinfo is None:
-        raise InvalidOrderError("deadline", at.isoformat(), "a time with a time zone")
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,13 +7,15 @@ judge.
 | I want to...                                  | open            |
 |-----------------------------------------------|-----------------|
 | know what one market does, event by event     | `market.py`     |
-| see how a book update gets its rows           | `feedbook.py`   |
+| see how a book update gets its rows           | `feedbook.py`, `level3.py` |
 | see the exact words of a refusal              | `requests.py`, `drafts.py`, `admission.py` |
 | see why a private call was let in or refused  | `gate.py`       |
 | know what an account owns and did             | `account.py`, `records.py` |
 | follow an order from acceptance to its end    | `desk.py`       |
 | see how a fill becomes money                  | `clearing.py`   |
 | see what a REST endpoint answers              | `public.py`, `private.py`, `queries.py`, `entry.py` |
+| see what an account's channels say            | `streams.py`, `stream_rows.py` |
+| follow an order that came over the WebSocket  | `ws_orders.py`, `ws_trading.py`, `trade_fields.py` |
 | break something on purpose                    | `faults.py`     |
 | run it in virtual time                        | `core.py`       |
 """
@@ -27,14 +29,16 @@ if TYPE_CHECKING:
     from .core import ExchangeCore
     from .exchange import Exchange, serve
     from .reference import ReferenceBook
+    from .reference3 import ReferenceLevel3
 
-__all__ = ["Exchange", "ExchangeCore", "NewAccount", "ReferenceBook", "serve"]
+__all__ = ["Exchange", "ExchangeCore", "NewAccount", "ReferenceBook", "ReferenceLevel3", "serve"]
 
 _HOMES = {
     "Exchange": "exchange",
     "ExchangeCore": "core",
     "NewAccount": "account",
     "ReferenceBook": "reference",
+    "ReferenceLevel3": "reference3",
     "serve": "exchange",
 }
 

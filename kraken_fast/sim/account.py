@@ -48,6 +48,8 @@ class ApiKey:
         secret: base64, as Kraken hands it out.
         nonce: the highest one processed.
         nonce_window: how far below the highest a nonce is still accepted, in its own unit.
+        otp: static password of a key with two-factor authentication of its own, which every call has to carry.
+        ip_allowlist: addresses that may use it; empty for all.
     """
 
     name: str
@@ -59,6 +61,8 @@ class ApiKey:
     nonce: int = 0
     used_ns: int = 0
     calls: DecayingCounter = field(default_factory=DecayingCounter, repr=False)
+    otp: str | None = field(default=None, repr=False)
+    ip_allowlist: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class NewAccount:
         tier: decides the rate limits.
         permissions: of its first key.
         nonce_window: of its first key.
+        otp: static second password of its first key; None for a key without.
+        ip_allowlist: addresses that may use its first key; empty for all.
         api_key: the key's text; None to draw one.
         api_secret: base64; None to draw one.
     """
@@ -83,6 +89,8 @@ class NewAccount:
     nonce_window: int = 0
     api_key: str | None = None
     api_secret: str | None = field(default=None, repr=False)
+    otp: str | None = field(default=None, repr=False)
+    ip_allowlist: Iterable[str] = ()
 
 
 class AccountListener(Protocol):
@@ -211,7 +219,7 @@ class Account(Books):
         entry = LedgerEntry(self.ids.new("L"), ref_id, time_ns, kind, asset, amount, fee, balance)
         self.balances[asset] = balance
         self.ledger[entry.ledger_id] = entry
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):
             listener.on_ledger(entry)
         return entry
 
@@ -226,7 +234,7 @@ class Account(Books):
             self._live.pop(order.order_id, None)
         if event.execution is not None:
             self.executions[event.execution.exec_id] = event.execution
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):
             listener.on_order(event)
 
     def as_of(self, time_ns: int) -> Books:
@@ -290,13 +298,14 @@ def open_account(
     if balances is None:
         balances = {asset: _ROUND_SUMS.get(asset, _ROUND_SUM) for asset in listing.assets}
     account = Account(new.name, new.tier, rng)
-    account.add_key(
+    key = account.add_key(
         now_ns,
         permissions=new.permissions,
         nonce_window=new.nonce_window,
         api_key=new.api_key,
         api_secret=new.api_secret,
     )
+    key.otp, key.ip_allowlist = new.otp, tuple(new.ip_allowlist)
     for asset, given in balances.items():
         if asset not in listing.assets:
             raise ConfigError("balances", asset, f"assets listed here: {', '.join(listing.assets)}")

@@ -23,6 +23,7 @@ from typing import Literal
 from ..errors import ConfigError
 from .account import Account, NewAccount, open_account
 from .desk import Desk
+from .engine import Order as EngineOrder
 from .faults import Faults
 from .feed import MarketFeed
 from .ids import derived
@@ -30,6 +31,7 @@ from .instruments import Listing, Pair, PairStatus, instrument_message
 from .line import Line, State
 from .market import BookTruth, Market
 from .message import Message, status_text
+from .mishaps import Mishaps
 from .player import ReelFeed, TapePlayer
 from .private import PrivateApi
 from .rest import RestApi
@@ -37,6 +39,8 @@ from .rest_faults import Response
 from .session import WsSession
 from .tape import Tape
 from .texts import NS_PER_MS, NS_PER_S
+from .ws_orders import ASKED_MAX, Asked
+from .ws_trading import WsTrading
 
 SystemStatus = Literal["online", "cancel_only", "post_only", "limit_only", "maintenance"]
 
@@ -90,6 +94,9 @@ class ExchangeCore:
             disagree.
         limit_calls: whether the REST call counters refuse.
         limit_orders: whether the engine counters and the ceilings of open orders do.
+
+    Attributes:
+        asked: the trading requests that came over the WebSocket and were carried out, oldest first.
 
     Raises:
         UnknownSymbolError: a symbol was not recorded.
@@ -145,6 +152,9 @@ class ExchangeCore:
         self.private = PrivateApi(
             self, self._rng("tokens"), history_cost=history_cost, limit_calls=limit_calls
         )
+        self.ws_trading = WsTrading(self)
+        self.mishaps = Mishaps(self)
+        self.asked: deque[Asked] = deque(maxlen=ASKED_MAX)
         self._rest = RestApi(self)
         self._last_line = 0
         self._feeds: dict[str, MarketFeed] = {}
@@ -217,7 +227,8 @@ class ExchangeCore:
         if feed is None:
             pair = self.listing.pair(symbol)
             rng = self._rng(f"market {symbol}")
-            feed = MarketFeed(Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate))
+            market = Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate)
+            feed = MarketFeed(market, lambda order: self.order_name(symbol, order))
             feed.market.on_fills = self.desk.on_fills
             self._feeds[symbol] = feed
             self._govern(feed.market)
@@ -261,9 +272,9 @@ class ExchangeCore:
             return 1 / self.market(f"{quote}/{asset}").trades[-1].price
         return None
 
-    def order_name(self, symbol: str, engine_id: int) -> str:
+    def order_name(self, symbol: str, order: EngineOrder) -> str:
         """Give the id under which the world sees a resting order: an account's own, or one of the crowd's."""
-        return self.desk.order_id(symbol, engine_id) or derived("O", self.seed, symbol, engine_id)
+        return order.name or derived("O", self.seed, symbol, order.order_id)
 
     def http_delay_ns(self, path: str) -> int:
         """Tell how long a request is still under way; whoever carries it waits so long before `http`."""
@@ -360,6 +371,7 @@ class ExchangeCore:
 
     def _strike(self) -> None:
         """Carry out the faults that change the exchange itself."""
+        self.mishaps.strike()
         while fault := self.faults.fire("system_status"):
             self.set_system_status(fault["status"])
         for symbol in self.listing.pairs:

@@ -12,7 +12,7 @@ close. Those wait until the operation that caused them is over (`_operation`), t
 Invariants: every order that rests in an engine on behalf of an account is in `_resting`, with what is left of
 it; every live order binds what it can still spend; `_check` says so.
 
-What it does not do: margin, trailing stops.
+What it does not do: margin.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from .params import Params, invalid
 from .reach import Reach, reach
 from .records import Amend, ExecType, Order, OrderEvent
 from .refusals import RestError
+from .trailing import followed
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
@@ -109,6 +110,10 @@ class Desk:
         """Give the id of the account's order that rests in a market under this number, None if the crowd's."""
         owner = self._resting.get((symbol, engine_id))
         return None if owner is None else owner[1]
+
+    def rests(self, order: Order) -> bool:
+        """Tell whether an order stands in a book."""
+        return order.order_id in self._engine_ids
 
     # What an account asks for --------------------------------------------------------------------------------
 
@@ -225,7 +230,9 @@ class Desk:
                 owner = self._resting.get((market.symbol, fill.maker_id))
                 if owner is not None:
                     account, order_id = owner
-                    self._book(account, account.orders[order_id], trade, maker=True)
+                    order = self._book(account, account.orders[order_id], trade, maker=True)
+                    if fill.refilled:
+                        account.record(OrderEvent("iceberg_refill", order, trade.time_ns))
             self._stirred[market.symbol] = None
 
     def withdraw_all(self, symbol: str, now_ns: int) -> None:
@@ -262,6 +269,8 @@ class Desk:
                 order = account.orders[order_id]
                 if order.status == "open" and _fires(order, last):
                     self._trigger(account, order, now_ns)
+                elif order.trail:
+                    self._follow(account, order, last, now_ns)
 
     def _may_place(
         self, account: Account, order: Order, market: Market, now_ns: int, instead: Order | None = None
@@ -318,6 +327,13 @@ class Desk:
         account.record(OrderEvent("status", order, now_ns))
         self._enter(account, order, now_ns)
 
+    def _follow(self, account: Account, order: Order, last: Decimal, now_ns: int) -> None:
+        """Move a trailing stop; towards the market it never binds more than before."""
+        moved = followed(order, last, self._core.listing.pairs[order.symbol])
+        if moved is not order:
+            moved = replace(moved, hold=self.clearing.hold(account, moved))
+            account.record(OrderEvent("status", moved, now_ns))
+
     def _enter(self, account: Account, order: Order, now_ns: int) -> Order:
         """Let an order meet the book."""
         market = self._core.market(order.symbol)
@@ -358,7 +374,14 @@ class Desk:
         """Send an order to its market and book what it takes."""
         kind = "market" if order.limit_price is None else "limit"
         engine_id, trades = market.submit(
-            order.side, qty, order.limit_price, now_ns, owned=True, ord_type=kind, display=order.display
+            order.side,
+            qty,
+            order.limit_price,
+            now_ns,
+            owned=True,
+            ord_type=kind,
+            display=order.display,
+            name=order.order_id,
         )
         for trade in trades:
             order = self._book(account, order, trade, maker=False)
@@ -464,7 +487,7 @@ class Desk:
 
 def _fires(order: Order, last: Decimal) -> bool:
     """Tell whether the last price has reached an order's trigger."""
-    rises = (order.side == "buy") == order.order_type.startswith("stop-loss")
+    rises = (order.side == "buy") != order.order_type.startswith("take-profit")
     return last >= order.price if rises else last <= order.price
 
 

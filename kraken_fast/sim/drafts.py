@@ -7,7 +7,7 @@ as well. A batch is refused whole for what is found here, order by order for wha
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -16,12 +16,12 @@ from .params import Params, invalid, plain_decimal
 from .records import ZERO, Close, Order, StpType
 from .refusals import RestError
 from .texts import NS_PER_S, NS_PER_US, padded
+from .trailing import WORTH_MAX, check_trail, followed
 
-TRIGGERED = ("stop-loss", "take-profit", "stop-loss-limit", "take-profit-limit")
+TRAILING = ("trailing-stop", "trailing-stop-limit")
+TRIGGERED = ("stop-loss", "take-profit", "stop-loss-limit", "take-profit-limit", *TRAILING)
 LIMITS = ("limit", "iceberg")
 ORDER_TYPES = ("market", *LIMITS, *TRIGGERED)
-UNSERVED = ("trailing-stop", "trailing-stop-limit", "settle-position")
-"""Kraken knows these types, this box does not: it says that the feature is disabled, not that it never was."""
 
 DEADLINE_MAX_NS = 60 * NS_PER_S
 EXPIRE_MIN_NS = 5 * NS_PER_S
@@ -32,9 +32,6 @@ SCHEDULE_AHEAD_NS = 5 * NS_PER_S
 """An order that starts sooner than this is not counted as scheduled."""
 
 DISPLAY_PARTS_MAX = 15
-
-WORTH_MAX = Decimal(10) ** 14
-"""More than this no order is about: so every sum and product here stays within 28 exact digits."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}")
 _FREE_ID = re.compile(r"[\x21-\x7e]{1,18}")
@@ -80,6 +77,8 @@ def draft(params: Params, pair: Pair, last: Decimal, now_ns: int) -> Draft:
     tif, expire_ns = _time_in_force(params, order_type, now_ns)
     if "post" in oflags and tif in ("ioc", "fok"):
         raise invalid("oflags")
+    if params.text("trigger") == "index" and not pair.has_index:
+        raise RestError("EGeneral:Invalid arguments:Index unavailable")
     price, price2 = _prices(params, pair, order_type, side, last)
     order = Order(
         order_id="",
@@ -101,7 +100,10 @@ def draft(params: Params, pair: Pair, last: Decimal, now_ns: int) -> Draft:
         start_ns=_start(params, now_ns),
         expire_ns=expire_ns,
         close=_close(params),
+        reference="index" if params.text("trigger") == "index" else "last",
     )
+    if order_type in TRAILING:
+        order = followed(_with_trail(order, params), last, pair)
     check_display(order)
     if order.qty * max(order.price, order.price2, Decimal(1)) >= WORTH_MAX:
         raise invalid("volume")
@@ -203,6 +205,8 @@ def prose(order: Order, pair: Pair) -> str:
     how = order.order_type.removesuffix("-limit").replace("-", " ")
     if order.order_type == "market":
         terms = "market"
+    elif order.trail:
+        terms = f"{how} {order.trail}" + (f" -> limit {order.trail_limit}" if order.trail_limit else "")
     elif order.order_type.endswith("-limit"):
         terms = f"{how} {price} -> limit {limit}"
     else:
@@ -219,14 +223,12 @@ def close_prose(close: Close) -> str:
 
 def _order_type(params: Params) -> str:
     order_type = params.text("ordertype") or ""
-    if order_type in UNSERVED:
-        raise RestError("EAPI:Feature disabled")
+    if order_type == "settle-position":  # there is no margin here, so there are no positions
+        raise RestError("EOrder:Unknown position")
     if order_type not in ORDER_TYPES:
         raise invalid("ordertype")
     if params.text("trigger", "last") not in ("last", "index"):
         raise invalid("trigger")
-    if params.text("trigger") == "index":
-        raise RestError("EGeneral:Invalid arguments:Index unavailable")
     return order_type
 
 
@@ -245,7 +247,7 @@ def _oflags(params: Params, side: str, order_type: str) -> list[str]:
 
 def _prices(params: Params, pair: Pair, order_type: str, side: str, last: Decimal) -> tuple[Decimal, Decimal]:
     """Give the limit or the trigger, and the limit behind a trigger; zeros where there is none."""
-    if order_type == "market":
+    if order_type == "market" or order_type in TRAILING:
         return ZERO, ZERO
     buys = side == "buy"
     rises = buys == order_type.startswith("stop-loss")
@@ -253,6 +255,14 @@ def _prices(params: Params, pair: Pair, order_type: str, side: str, last: Decima
     if order_type not in ("stop-loss-limit", "take-profit-limit"):
         return price, ZERO
     return price, priced(params.required("price2"), pair, price, "price2", rises=buys)
+
+
+def _with_trail(order: Order, params: Params) -> Order:
+    trail = check_trail(params.required("price"), "price", positive=True)
+    if order.order_type == "trailing-stop":
+        return replace(order, trail=trail)
+    limit = check_trail(params.required("price2"), "price2", positive=False)
+    return replace(order, trail=trail, trail_limit=limit)
 
 
 def _no_margin(params: Params) -> None:

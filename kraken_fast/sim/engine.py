@@ -40,6 +40,7 @@ class Order:
         time_ns: since when it has stood where it stands.
         display: of an iceberg, how much of it shows at a time; 0 for other orders.
         hidden: what is left besides `qty`; it comes forth, at the end of the queue, when that is gone.
+        name: of an account's order: its id.
     """
 
     order_id: int
@@ -50,6 +51,7 @@ class Order:
     time_ns: int = 0
     display: Decimal = ZERO
     hidden: Decimal = ZERO
+    name: str = ""
 
     def show(self) -> None:
         """Show the next part of an iceberg."""
@@ -58,11 +60,12 @@ class Order:
 
 
 class Fill(NamedTuple):
-    """One match of a taker with a resting order."""
+    """One match of a taker with a resting order; `refilled`: an iceberg that showed its next part."""
 
     maker_id: int
     price: Decimal
     qty: Decimal
+    refilled: bool = False
 
 
 class Level:
@@ -204,6 +207,7 @@ class MatchingEngine:
         *,
         owned: bool = False,
         display: Decimal = ZERO,
+        name: str = "",
     ) -> tuple[int, list[Fill]]:
         """Match an order, then let the rest of it rest.
 
@@ -213,6 +217,7 @@ class MatchingEngine:
             price: the limit, or None for a market order, whose rest is dropped when the other side is empty.
             owned: an account's order.
             display: how much of the resting part shows at a time; 0 for all of it.
+            name: under which the world knows it; the crowd's orders have none here.
 
         Returns:
             The order's id and its fills, best price first, oldest first.
@@ -229,7 +234,7 @@ class MatchingEngine:
         while left and len(resting) and resting.reaches(resting.at(0).price, limit):
             left = self._take(resting, left, fills)
         if left and limit is not None:
-            order = Order(order_id, side, limit, left, owned, self.time_ns, display)
+            order = Order(order_id, side, limit, left, owned, self.time_ns, display, name=name)
             if display:
                 order.hidden = left
                 order.show()
@@ -308,7 +313,8 @@ class MatchingEngine:
         while left and level.orders:
             maker = next(iter(level.orders.values()))
             qty = min(left, maker.qty)
-            fills.append(Fill(maker.order_id, level.price, qty))
+            refilled = qty == maker.qty and maker.hidden > 0
+            fills.append(Fill(maker.order_id, level.price, qty, refilled))
             taken += qty
             left -= qty
             maker.qty -= qty

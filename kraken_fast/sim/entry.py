@@ -24,9 +24,10 @@ from .drafts import (
 from .gate import Call
 from .instruments import Pair
 from .params import Params, as_text, invalid
-from .records import Order
+from .records import ZERO, Order
 from .refusals import RestError
 from .texts import NS_PER_S, padded, rfc3339
+from .trailing import check_trail, followed
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
@@ -127,8 +128,9 @@ class Trading:
             "volume": params.text("volume") or format(order.qty, "f"),
             "price": params.text("price") or format(order.price, "f"),
             "displayvol": params.text("displayvol") or format(min(order.display, order.left), "f"),
-            "oflags": params.names("oflags") + [flag for flag in ("fcib", "fciq") if order.flag(flag)],
+            "oflags": _edited_flags(params.names("oflags"), order),
             "deadline": params.text("deadline"),
+            "userref": params.text("newuserref"),
         }
         self._desk.charge(account, order.symbol, 1, call.now_ns)
         asked = self._draft(Params(fields), pair, call.now_ns)
@@ -234,6 +236,12 @@ class Trading:
         ]
 
 
+def _edited_flags(flags: list[str], order: Order) -> list[str]:
+    """Give the flags of an order's successor, which keeps the currency of the fee unless told."""
+    fees = ("fcib", "fciq")
+    return flags if set(fees) & set(flags) else flags + [flag for flag in fees if order.flag(flag)]
+
+
 def _changed(order: Order, params: Params, pair: Pair, last: Decimal) -> Order:
     """Give an order as the parameters of an amendment want it."""
     order = _with_sizes(order, params, pair)
@@ -265,11 +273,19 @@ def _with_prices(order: Order, params: Params, pair: Pair, last: Decimal) -> Ord
     if text:
         if not order.waiting:
             raise invalid("trigger_price")
+        if order.trail:
+            trail = check_trail(text, "trigger_price", positive=True)
+            order = followed(replace(order, trail=trail, peak=ZERO), order.peak, pair)
+            text = ""
+    if text:
         rises = buys == order.order_type.startswith("stop-loss")
         order = replace(order, price=priced(text, pair, last, "trigger_price", rises=rises))
     text = params.text("limit_price")
     if not text:
         return order
+    if order.trail_limit:
+        limit = check_trail(text, "limit_price", positive=False)
+        return followed(replace(order, trail_limit=limit, peak=ZERO), order.peak, pair)
     price = priced(text, pair, last, "limit_price", rises=buys)
     if order.order_type in LIMITS:
         return replace(order, price=price, limit_price=price)

@@ -14,12 +14,14 @@ from typing import Literal
 from .account import Account, NewAccount
 from .candles import Trade
 from .core import ExchangeCore, SystemStatus
+from .faces import LEVEL3, PRIVATE, PUBLIC
 from .faults import Faults
 from .instruments import PairStatus
 from .market import BookTruth, Market, TickerTruth
 from .server import Server
 from .session import WsSession
 from .tape import Tape
+from .ws_orders import Asked
 
 
 class Exchange:
@@ -120,6 +122,16 @@ class Exchange:
         return f"{'wss' if self._tls else 'ws'}://{self._name}:{self._running.ws_port}/v2"
 
     @property
+    def ws_auth_url(self) -> str:
+        """Address of the private side: executions, balances, trading."""
+        return self.ws_url.removesuffix(PUBLIC.path) + PRIVATE.path
+
+    @property
+    def ws_l3_url(self) -> str:
+        """Address of level 3."""
+        return self.ws_url.removesuffix(PUBLIC.path) + LEVEL3.path
+
+    @property
     def rest_url(self) -> str:
         """Base address for REST clients, without the /0."""
         return f"{'https' if self._tls else 'http'}://{self._name}:{self._running.rest_port}"
@@ -137,11 +149,18 @@ class Exchange:
     def addresses(self) -> dict[str, str]:
         """Give what a client must know, for one line of JSON.
 
-        That is ws_url and rest_url; api_key and api_secret if there is an account; ca_file with TLS.
+        That is ws_url, ws_auth_url, ws_l3_url and rest_url; api_key and api_secret if there is an account;
+        ca_file with TLS.
         """
+        places = {
+            "ws_url": self.ws_url,
+            "ws_auth_url": self.ws_auth_url,
+            "ws_l3_url": self.ws_l3_url,
+            "rest_url": self.rest_url,
+        }
         keys = {"api_key": self.api_key, "api_secret": self.api_secret} if self.core.accounts else {}
         ca_file = {} if self.ca_file is None else {"ca_file": self.ca_file}
-        return {"ws_url": self.ws_url, "rest_url": self.rest_url, **keys, **ca_file}
+        return {**places, **keys, **ca_file}
 
     @property
     def account(self) -> Account:
@@ -152,6 +171,11 @@ class Exchange:
     def accounts(self) -> dict[str, Account]:
         """All accounts by name."""
         return self.core.accounts
+
+    @property
+    def asked(self) -> list[Asked]:
+        """The trading requests of the WebSocket that were carried out, oldest first, and what they were told."""
+        return list(self.core.asked)
 
     @property
     def api_key(self) -> str:

@@ -152,6 +152,40 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "CancelOrder of what is gone is answered with this error; without one with a count of 0",
             {"error": ""},
         ),
+        # Trading requests of the WebSocket; `endpoint` (add_order, ...), `symbol` and `session` narrow them.
+        "request_lost": Kind(
+            "the request is lost and nothing happens, with reset the connection goes as well", {"reset": False}, count=1
+        ),
+        "reject": Kind("the request is refused with this error", {"error": "EOrder:Insufficient funds"}, count=1),
+        "accept_no_reply": Kind("the request is carried out and never answered", count=1),
+        "accept_then_reset": Kind("the request is carried out, then the connection is reset", count=1),
+        "reply_late": Kind("the answer comes later, events do not", {"ms": 1000}, count=1),
+        "reply_twice": Kind("every answer comes twice", count=1),
+        "event_before_reply": Kind("the events of a request come before its answer"),
+        "reply_before_event": Kind("the answer comes before the events"),
+        "cancel_race_fill": Kind(
+            "a share of the order is filled just before it is cancelled; the answer comes before the fill",
+            {"share": "0.5"},
+            count=1,
+        ),
+        # An account's channels.
+        "stream_lag": Kind("events come so much later, in order", {"ms": 1000}),
+        "seq_gap": Kind("the sequence jumps although nothing is lost", {"by": 1}, count=1),
+        "seq_repeat": Kind("a message has the number of the one before", count=1),
+        "seq_reset": Kind("the sequence begins anew", count=1),
+        "snapshot_truncated": Kind("the snapshot has so many rows and no more", {"rows": 0}, count=1),
+        "snapshot_lag": Kind("the snapshot shows the account as it was so long ago", {"seconds": 5}, count=1),
+        # Tokens.
+        "token": Kind("the request's token is refused", {"error": "ESession:Invalid session"}, count=1),
+        "token_ttl": Kind("a new token must be used within so many seconds", {"seconds": 1}),
+        "token_revoked": Kind("no token of before is accepted any more; subscriptions go on", count=1),
+        # Orders of an account; `account` narrows them.
+        "fill_during_gap": Kind(
+            "when a session of an account ends, its oldest resting orders get so many fills", {"fills": 3}, count=1
+        ),
+        "dms_fire": Kind("the dead man's switch fires", count=1),
+        "unsolicited_cancel": Kind("an open order is cancelled by the exchange", {"reason": ""}, count=1),
+        "external_order": Kind("an order is placed by hand; its parameters in REST's words", {"order": {}}, count=1),
         # The exchange.
         "system_status": Kind("the state of the engine changes", {"status": "maintenance"}, count=1),
         "pair_status": Kind("the state of a pair changes", {"status": "delisted"}, count=1),
@@ -261,6 +295,7 @@ class Faults:
         symbol: str | tuple[str, ...] | None = None,
         message: str | tuple[str, ...] | None = None,
         endpoint: str | tuple[str, ...] | None = None,
+        account: str | tuple[str, ...] | None = None,
         **params: Any,
     ) -> Fault:
         """Begin a fault.
@@ -275,7 +310,9 @@ class Faults:
             symbol: only those of this symbol.
             message: only messages of this kind: snapshot, update, ack, error, heartbeat, status, pong; what
                 strikes messages strikes snapshots and updates unless told. A tuple means any of its members.
-            endpoint: only REST calls of this name, such as AddOrder.
+            endpoint: only REST calls of this name, such as AddOrder, or WebSocket requests of this method,
+                such as add_order.
+            account: only this account, by its name.
             **params: parameters of the kind.
 
         Raises:
@@ -293,6 +330,7 @@ class Faults:
             "symbol": symbol,
             "message": spec.messages if message is None else message,
             "endpoint": endpoint,
+            "account": account,
         }
         where = {name: wanted for name, wanted in conditions.items() if wanted is not None}
         left = spec.count if count == "default" else count

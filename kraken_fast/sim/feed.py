@@ -1,7 +1,7 @@
-"""What one market tells its subscribers: book, ticker, trade and ohlc.
+"""What one market tells its subscribers: book, level3, ticker, trade and ohlc.
 
 A message is written only if somebody gets it, and once for all who get the same. The order within an event is
-book, trade, ticker, ohlc; Kraken promises none.
+book, level3, trade, ticker, ohlc; Kraken promises none.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Protocol
 
 from .candles import Trade
-from .engine import Step
+from .engine import Order, Step
 from .feedbook import FeedBook, book_checksum
+from .level3 import Level3Book, level3_checksum
 from .market import Market
 from .message import Message, ohlc_text, ticker_text, trade_text
 
@@ -38,10 +39,13 @@ class MarketFeed:
 
     Args:
         market: whose events are told; the feed becomes its listener.
+        order_name: gives the id under which the world knows an order.
     """
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, order_name: Callable[[Order], str]) -> None:
         self.market = market
+        self._order_name = order_name
+        self._queues: dict[int, Level3Book] = {}
         self._books: dict[int, FeedBook] = {}
         # Dicts used as ordered sets: who subscribed first is served first, always in the same order.
         self._subscribers: dict[tuple[str, Parameter], dict[Subscriber, None]] = {}
@@ -52,11 +56,15 @@ class MarketFeed:
         self._subscribers.setdefault((channel, parameter), {})[subscriber] = None
         if channel == "book" and isinstance(parameter, int) and parameter not in self._books:
             self._books[parameter] = FeedBook(self.market.engine, parameter, self.market.changed_ns)
+        if channel == "level3" and isinstance(parameter, int) and parameter not in self._queues:
+            self._queues[parameter] = Level3Book(self.market.engine, parameter, self._order_name)
 
     def unsubscribe(self, subscriber: Subscriber, channel: str, parameter: Parameter) -> None:
         """Tell a subscriber no more. The book of a depth stays: it remembers when it last changed."""
         group = self._subscribers.get((channel, parameter), {})
         group.pop(subscriber, None)
+        if channel == "level3" and not group and isinstance(parameter, int):
+            self._queues.pop(parameter, None)  # what nobody is shown costs nothing
 
     def snapshot(self, channel: str, parameter: Parameter, now_ns: int) -> Message:
         """Write the snapshot of a channel as of now."""
@@ -64,6 +72,9 @@ class MarketFeed:
         if channel == "book":
             assert isinstance(parameter, int)
             text = self._books[parameter].snapshot()
+        elif channel == "level3":
+            assert isinstance(parameter, int)
+            text = self._queues[parameter].snapshot(market.changed_ns, level3_checksum(market.engine))
         elif channel == "ticker":
             text = ticker_text("snapshot", market.ticker(), market.pair)
         elif channel == "trade":
@@ -81,10 +92,14 @@ class MarketFeed:
         """Show a step to the books."""
         for book in self._books.values():
             book.on_step(step)
+        for queues in self._queues.values():
+            queues.on_step(step)
 
     def on_event(self, trades: list[Trade], *, quote_changed: bool) -> None:
         """Tell the event to everyone whom it concerns."""
         self._tell_books()
+        if self._queues:
+            self._tell_queues()
         if trades:
             self._tell("trade", None, lambda: trade_text("update", trades, self.market.pair))
             self._tell_candles()
@@ -103,6 +118,15 @@ class MarketFeed:
                 self._deliver(group, Message(text, "update", "book", self.market.symbol))
             else:
                 book.skip(self.market.changed_ns)
+
+    def _tell_queues(self) -> None:
+        market = self.market
+        checksum = level3_checksum(market.engine)
+        for depth, queues in list(self._queues.items()):
+            text = queues.update(market.changed_ns, checksum)
+            if text is not None:
+                group = self._subscribers[("level3", depth)]
+                self._deliver(group, Message(text, "update", "level3", market.symbol))
 
     def _tell_tickers(self, *, traded: bool, quote_changed: bool) -> None:
         def text() -> str:

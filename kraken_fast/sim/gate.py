@@ -2,7 +2,9 @@
 
 The signature is checked over the very bytes of the body, so a client that encodes twice is found out. Kraken
 does not document the order of the checks beyond "the key comes before the parameters"; ours refuses first
-what costs least to find out, and an answer to a wrong signature never moves the nonce.
+what costs least to find out, and an answer to a wrong signature never moves the nonce. An address that a key is not
+for is answered as if there were no such key. The words for a wrong one-time password are not documented: ours are those
+for any failed authentication.
 
 Source: https://docs.kraken.com/api/docs/guides/spot-rest-auth, read 2026-11.
 """
@@ -122,6 +124,8 @@ class Gate:
         if not hmac.compare_digest(signed.encode(), given):
             raise RestError("EAPI:Invalid signature")
         self._nonce(name, key, nonce)
+        if key.otp is not None and not hmac.compare_digest(key.otp.encode(), (params.text("otp") or "").encode()):
+            raise RestError("EAuth:Failed:one-time password")
         key.used_ns = now_ns
         if not exists(name):
             raise RestError("EGeneral:Unknown method")
@@ -140,7 +144,7 @@ class Gate:
     def _key(self, text: str, address: str, now_ns: int) -> tuple[Account, ApiKey]:
         for account in self._accounts:
             for key in account.keys:
-                if key.key == text:
+                if key.key == text and (not key.ip_allowlist or address in key.ip_allowlist):
                     self.lockouts.passed(address)
                     return account, key
         self.lockouts.failed(address, now_ns)

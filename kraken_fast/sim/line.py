@@ -13,6 +13,7 @@ import random
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from .faces import Face, face_of
 from .frames import (
     CLOSE_BAD_TEXT,
     CLOSE_NORMAL,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from .faults import Fault
 
 HEADERS_MAX_BYTES = 16_384
-PATH = "/v2"
 
 
 class State(Enum):
@@ -67,7 +67,7 @@ class Line:
         self.number = number
         self.state = State.UPGRADE
         self.ending: Literal["fin", "rst"] | None = None
-        self.session = WsSession(core, number, rng, self._send, self.close)
+        self.session = WsSession(core, number, rng, self._send, self.close, lambda: self._kill("rst"))
         self._core = core
         self._refused = refused
         self._wire = Wire(core.faults, number)
@@ -183,15 +183,15 @@ class Line:
             or "sec-websocket-key" not in headers
         ):
             self._answer(400, "Bad Request")
-        elif path != PATH:
+        elif (face := face_of(path, headers.get("host", ""))) is None:
             self._answer(404, "Not Found")
         else:
-            self._agree(headers["sec-websocket-key"])
+            self._agree(headers["sec-websocket-key"], face)
             if rest:
                 self._reader.feed(rest)
                 self._read_frames()
 
-    def _agree(self, key: str) -> None:
+    def _agree(self, key: str, face: Face) -> None:
         faults, number = self._core.faults, self.number
         accept = accept_key(key.encode())
         if faults.fire("accept_key_wrong", session=number):
@@ -214,6 +214,7 @@ class Line:
         )
         self.state = State.OPEN
         self._head.clear()
+        self.session.face = face
         self.session.open()
 
     def _answer(

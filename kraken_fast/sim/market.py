@@ -194,6 +194,7 @@ class Market:
         owned: bool = False,
         ord_type: str | None = None,
         display: Decimal = Decimal(0),
+        name: str = "",
     ) -> tuple[int, list[Trade]]:
         """Enter an order, as one event; without a price it is a market order.
 
@@ -205,12 +206,13 @@ class Market:
             owned: an account's order, which the crowd leaves alone.
             ord_type: what its trades say; by default what the price says.
             display: of an iceberg, how much of it shows at a time.
+            name: of an account's order: its id.
 
         Raises:
             ValueError: a number has more decimals than the pair, or is not positive.
         """
         self._stamp(now_ns)
-        order_id, fills = self.engine.submit(side, qty, price, owned=owned, display=display)
+        order_id, fills = self.engine.submit(side, qty, price, owned=owned, display=display, name=name)
         ord_type = ord_type or ("market" if price is None else "limit")
         return order_id, self._end(side, ord_type, fills)
 

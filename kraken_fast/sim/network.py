@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .core import ExchangeCore
+from .faces import FACES
 from .line import Line
 from .texts import NS_PER_MS
 from .virtual import VirtualLoop
@@ -84,7 +85,8 @@ class Network:
     ) -> None:
         self.loop = loop
         self.core = core
-        self.hosts: dict[str, list[str]] = {HOST: [ADDRESS]}
+        self.hosts: dict[str, list[str]] = {face.prefix + HOST: [ADDRESS] for face in FACES}
+        self.hosts[HOST] = [ADDRESS]
         self.listening = {ADDRESS}
         self.dns_ms = 1.0
         self.dns_down = False
@@ -140,6 +142,11 @@ class Network:
     def wake(self) -> None:
         """Let the exchange look now, that is as the next thing that happens."""
         self._set_pump(self._timeline.now_ns)
+
+    def lose_machine(self) -> None:
+        """End all connections as when the client's process is killed: its kernel resets them, nobody says good-bye."""
+        for connection in tuple(self.connections.values()):
+            connection.lose()
 
     def _accept(self, connection: Connection, answer: asyncio.Future[Line]) -> None:
         def arrive(line: Line | Exception) -> None:
@@ -230,6 +237,11 @@ class Connection:
         """The client closed its end."""
         self._transport = None
         self.up.send(self._leave)
+
+    def lose(self) -> None:
+        """The client's process is gone: what it still has to read and to send is lost."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def flush(self) -> None:
         """Send what the line has to say; read what it may not have read so far."""

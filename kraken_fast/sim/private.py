@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from .account import Account, ApiKey, Books
+from .account import Books
 from .entry import Trading
 from .exports import Exports
 from .fees import SCHEDULE, fee_tier, next_tier
@@ -20,12 +18,10 @@ from .queries import Queries
 from .refusals import RestError
 from .rows import long_price
 from .texts import NS_PER_S, padded
+from .tokens import Tokens
 
 if TYPE_CHECKING:
     from .core import ExchangeCore
-
-TOKEN_SECONDS = 900
-"""A WebSocket token must be used first within this time."""
 
 LEVEL3_DEPTHS = (0, 10, 25, 100, 250, 1000)
 
@@ -34,15 +30,6 @@ MONEY_MOVERS = ("Withdraw", "WithdrawCancel", "WalletTransfer", "AccountTransfer
 
 ZERO = Decimal(0)
 Handler = Callable[[Call], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """Who may open private channels with a token, and until when it must have been used first."""
-
-    account: Account
-    key: ApiKey
-    expires_ns: int
 
 
 class PrivateApi:
@@ -58,12 +45,12 @@ class PrivateApi:
     def __init__(
         self, core: ExchangeCore, rng: random.Random, *, history_cost: int, limit_calls: bool
     ) -> None:
-        self.tokens: dict[str, Token] = {}
+        self.tokens = Tokens(rng, core.faults)
+        self.trading = Trading(self, core, core.desk)
         self.gate = Gate(
             core.accounts.values(), core.faults, history_cost=history_cost, limit_calls=limit_calls
         )
         self._core = core
-        self._rng = rng
         self._endpoints: dict[str, Handler] = {
             "GetWebSocketsToken": self._token,
             "GetApiKeyInfo": self._key_info,
@@ -78,7 +65,7 @@ class PrivateApi:
             **dict.fromkeys(MONEY_MOVERS, _refuse),
             **Queries(self).endpoints,
             **Exports(self, rng).endpoints,
-            **Trading(self, core, core.desk).endpoints,
+            **self.trading.endpoints,
         }
 
     def handle(self, path: str, body: bytes, headers: Mapping[str, str], address: str) -> Any:
@@ -134,9 +121,8 @@ class PrivateApi:
         return padded(amount, self.precision(asset))
 
     def _token(self, call: Call) -> Any:
-        token = base64.b64encode(self._rng.randbytes(32)).decode().translate({43: "a", 47: "b", 61: None})
-        self.tokens[token] = Token(call.account, call.key, call.now_ns + TOKEN_SECONDS * NS_PER_S)
-        return {"token": token, "expires": TOKEN_SECONDS}
+        token, seconds = self.tokens.issue(call.account, call.key, call.now_ns)
+        return {"token": token, "expires": seconds}
 
     def _key_info(self, call: Call) -> Any:
         # Clients disagree on the names; snake_case is what two of them decode from the wire.
@@ -153,7 +139,7 @@ class PrivateApi:
             "query_to": "0",
             "created_time": str(key.created_ns // NS_PER_S),
             "modified_time": str(key.created_ns // NS_PER_S),
-            "ip_allowlist": [],
+            "ip_allowlist": list(key.ip_allowlist),
             "last_used": str(key.used_ns // NS_PER_S),
         }
 
@@ -228,7 +214,7 @@ class PrivateApi:
                     {
                         "price": long_price(level.price, pair),
                         "qty": padded(order.qty, 8),
-                        "order_id": self._core.order_name(pair.symbol, order.order_id),
+                        "order_id": self._core.order_name(pair.symbol, order),
                         "timestamp": order.time_ns,
                     }
                     for level in side.best(depth or len(side))

@@ -17,7 +17,9 @@ ZERO = Decimal(0)
 OrderStatus = Literal["pending", "open", "closed", "canceled", "expired"]
 """REST's words; `closed` is filled. There is no rejected order: a refusal leaves none."""
 
-ExecType = Literal["pending_new", "new", "trade", "filled", "amended", "canceled", "expired", "status"]
+ExecType = Literal[
+    "pending_new", "new", "trade", "filled", "amended", "canceled", "expired", "status", "iceberg_refill"
+]
 
 StpType = Literal["cancel-newest", "cancel-oldest", "cancel-both"]
 
@@ -43,6 +45,11 @@ class Order:
         hold_asset: what the order binds of the balance while it is open, and how much.
         changed_ns: when it was created or last amended: the age that the engine's counter looks at.
         triggered_ns: when its trigger fired; 0 before, and for orders without one.
+        reference: the price that its trigger looks at. A box has no index: as on Kraken when that is down, the last
+            price stands in for it.
+        trail: of a trailing stop, the distance of the trigger as it was asked for, such as `+500` or `+1%`.
+        trail_limit: of a trailing stop limit, the offset of the limit from the trigger.
+        peak: the best price since a trailing stop came.
     """
 
     order_id: str
@@ -76,6 +83,10 @@ class Order:
     triggered_ns: int = 0
     closed_ns: int = 0
     reason: str | None = None
+    reference: Literal["last", "index"] = "last"
+    trail: str = ""
+    trail_limit: str = ""
+    peak: Decimal = ZERO
 
     @property
     def left(self) -> Decimal:
@@ -90,7 +101,7 @@ class Order:
     @property
     def has_trigger(self) -> bool:
         """Whether it waits for a price before it enters the book."""
-        return self.order_type.startswith(("stop-loss", "take-profit"))
+        return self.order_type.startswith(("stop-loss", "take-profit", "trailing-stop"))
 
     @property
     def waiting(self) -> bool:

@@ -57,7 +57,7 @@ def order_row(order: Order, pair: Pair, *, trades: bool) -> dict[str, Any]:
         "oflags": order.oflags,
     }
     if order.has_trigger:
-        row["trigger"] = "last"
+        row["trigger"] = order.reference
     if trades:
         row["trades"] = list(order.trades)
     if not order.live:
@@ -137,8 +137,8 @@ def _descr(order: Order, pair: Pair) -> dict[str, Any]:
         "aclass": "forex",
         "type": order.side,
         "ordertype": order.order_type,
-        "price": price(order.price),
-        "price2": price(order.price2),
+        "price": order.trail or price(order.price),
+        "price2": order.trail_limit or price(order.price2),
         "leverage": "none",
         "order": prose(order, pair),
         "close": "" if order.close is None else close_prose(order.close),
@@ -147,7 +147,7 @@ def _descr(order: Order, pair: Pair) -> dict[str, Any]:
 
 def _misc(order: Order) -> str:
     notes = {
-        "stopped": order.triggered_ns and order.order_type.startswith("stop-loss"),
+        "stopped": order.triggered_ns and not order.order_type.startswith("take-profit"),
         "touched": order.triggered_ns and order.order_type.startswith("take-profit"),
         "partial": order.filled and order.left,
         "amended": order.amended,

@@ -48,8 +48,8 @@ class Client:
         self.texts: list[str] = []
         self.frames: list[tuple[int, bytes]] = []
 
-    def open(self) -> Client:
-        self.line.receive(UPGRADE)
+    def open(self, path: str = "/v2") -> Client:
+        self.line.receive(UPGRADE.replace(b"/v2", path.encode(), 1))
         self.poll()
         return self
 
@@ -105,6 +105,39 @@ class Client:
                 self.texts.append(payload.decode(errors="replace"))
 
 
+class Trader(Client):
+    """A client on the private host."""
+
+    token = ""
+
+    def order(self, method: str, **params: Any) -> list[Any]:
+        """Send a trading request and give everything that it brought, answers and events."""
+        return self.ask({"method": method, "params": {**params, "token": self.token}, "req_id": 7})
+
+    def answers(self, method: str, **params: Any) -> list[Any]:
+        """Send a trading request and give its answers, without their times."""
+        found = [message for message in self.order(method, **params) if "method" in message]
+        for message in found:
+            del message["time_in"], message["time_out"]
+        return found
+
+    def done(self, method: str, **params: Any) -> Any:
+        """Send a trading request that must succeed, and give its result."""
+        (answer,) = self.answers(method, **params)
+        assert answer["success"], answer
+        return answer["result"]
+
+    def refused(self, method: str, **params: Any) -> str:
+        """Send a trading request that must be refused, and give the words."""
+        (answer,) = self.answers(method, **params)
+        assert not answer["success"], answer
+        return str(answer["error"])
+
+    def rows(self, channel: str = "executions") -> list[Any]:
+        """Give the rows of a channel so far."""
+        return [row for message in self.messages(channel) for row in message["data"]]
+
+
 class Box:
     """An exchange without sockets in virtual time, its clients, and the bytes that go between them."""
 
@@ -123,9 +156,27 @@ class Box:
         self.clients.append(Client(self.core))
         return self.clients[-1]
 
-    def open(self) -> Client:
+    def open(self, path: str = "/v2") -> Client:
         """Connect a client up to its greeting."""
-        return self.connect().open()
+        return self.connect().open(path)
+
+    def token(self, who: str | None = None) -> str:
+        """Fetch a WebSocket token of an account, by default the first."""
+        account = self.account if who is None else self.core.accounts[who]
+        answer = json.loads(self.post("GetWebSocketsToken", key=account.keys[0]).body)
+        assert answer["error"] == [], answer
+        return str(answer["result"]["token"])
+
+    def trader(self, who: str | None = None, **options: Any) -> Trader:
+        """Connect a client to the private host and subscribe both channels of its account."""
+        trader = Trader(self.core)
+        self.clients.append(trader)
+        trader.open("/auth/v2")
+        trader.token = self.token(who)
+        trader.subscribe("executions", token=trader.token, **options)
+        trader.subscribe("balances", token=trader.token)
+        trader.texts.clear()
+        return trader
 
     def step(self, steps: int = 1, symbol: str = "BTC/USD") -> None:
         """Let the crowd act, a millisecond from one action to the next."""

@@ -189,3 +189,15 @@ def test_a_lagging_query_shows_what_was(box: Any) -> None:
         box.clock.sleep(61)
         assert box.result("Balance")["XXBT"] == "10.0000000000"
         assert fault.fired == 2
+
+
+def test_nothing_moves_money_out(make_box: Any) -> None:
+    box = make_box(accounts=[NewAccount(permissions=["withdraw-funds"])])
+    assert box.refusal("Withdraw", asset="XBT", amount="1", key="mine") == "EAPI:Feature disabled"
+
+
+def test_a_key_with_a_second_password_wants_it_in_every_call(make_box: Any) -> None:
+    box = make_box(accounts=[NewAccount(otp="4711")])
+    for given in ({}, {"otp": "0"}):
+        assert box.refusal("Balance", **given) == "EAuth:Failed:one-time password"
+    box.result("Balance", otp="4711")

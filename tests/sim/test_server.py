@@ -210,7 +210,7 @@ def test_it_runs_as_a_program() -> None:
         assert process.stdout is not None
         addresses: dict[str, Any] = json.loads(process.stdout.readline())
         process.terminate()
-    assert set(addresses) == {"ws_url", "rest_url", "api_key", "api_secret"}
+    assert set(addresses) == {"ws_url", "ws_auth_url", "ws_l3_url", "rest_url", "api_key", "api_secret"}
 
 
 def test_the_reference_costs_no_server() -> None:

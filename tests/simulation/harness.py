@@ -28,6 +28,7 @@ import kraken_fast
 from kraken_fast import Candle, Feed, LineChange, LiveTicker, ManualClock, OrderBook, Trade
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
 from kraken_fast.sim import ExchangeCore
+from kraken_fast.sim.acts import Stage
 from kraken_fast.sim.frames import FrameReader
 from kraken_fast.sim.network import HOST, Network, Route
 from kraken_fast.sim.virtual import Timeline, VirtualLoop, run
@@ -69,6 +70,10 @@ class EventLog:
     def digest(self) -> str:
         """Give the SHA-256 of all lines so far."""
         return self._hash.hexdigest()
+
+
+class UserError(Exception):
+    """What a user's callback raises, where the plan says so."""
 
 
 class Simulation:
@@ -118,6 +123,10 @@ class Simulation:
         )
         self.faults = self.core.faults
         self.network = Network(self.loop, self.core, seed=seed, route=route)
+        self.stage: Stage | None = None
+        """Carries out a plan, where there is one."""
+        self.raise_in: set[str] = set()
+        """Channels whose callback raises, after it was judged, as a user's may."""
         self.log = EventLog(self.timeline, keep=keep)
         self.wire = EventLog(self.timeline, keep=keep)
         self.notices: list[tuple[int, Any]] = []
@@ -161,19 +170,22 @@ class Simulation:
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
         """Run to the end; nothing may be left over and nothing may have gone unhandled (S27)."""
         result = run(self.loop, main)
-        assert not self._unhandled, f"S27 seed {self.seed}: {self._unhandled}"
+        assert not self._unhandled, f"S27: seed {self.seed}: {self._unhandled}"
+        self.oracle.counts["S27"] += 1
         return result
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
         await asyncio.sleep(seconds)
 
-    async def until(self, condition: Callable[[], Any], within_s: float, step_s: float = 0.001) -> float:
+    async def until(
+        self, condition: Callable[[], Any], within_s: float, step_s: float = 0.001, name: str = "bound"
+    ) -> float:
         """Wait for a condition, looked at each `step_s`; give the seconds it took, and fail after `within_s`."""
         start_ns = self.timeline.now_ns
         while not condition():
             taken_s = (self.timeline.now_ns - start_ns) / S
-            assert taken_s < within_s, f"seed {self.seed}: not true within {within_s} s\n" + "\n".join(
+            assert taken_s < within_s, f"{name}: seed {self.seed}: not true within {within_s} s\n" + "\n".join(
                 self.log.tail
             )
             await asyncio.sleep(step_s)
@@ -204,16 +216,27 @@ class Simulation:
             f"book {book.symbol} {book.state} {book.exch_ns} {book.checksum} {book.price_scale} {levels}"
         )
         self.oracle.on_book(book)
+        self._end_of("book")
+
+    def _end_of(self, channel: str) -> None:
+        self.oracle.inside = ""
+        if channel in self.raise_in:
+            raise UserError(channel)
 
     def _on_ticker(self, ticker: LiveTicker) -> None:
         self.log.add(f"ticker {ticker.symbol} {ticker.exch_ns} {ticker.bid} {ticker.ask} {ticker.last}")
+        self.oracle.on_ticker(ticker)
+        self._end_of("ticker")
 
     def _on_trade(self, trade: Trade) -> None:
         self.log.add(f"trade {trade.symbol} {trade.trade_id} {trade.side} {trade.price} {trade.qty}")
         self.oracle.on_trade(trade)
+        self._end_of("trade")
 
     def _on_candle(self, candle: Candle) -> None:
         self.log.add(f"candle {candle!r}")
+        self.oracle.on_candle(candle)
+        self._end_of("candle")
 
     def _on_notice(self, event: Any) -> None:
         name = type(event).__name__

@@ -2,39 +2,35 @@
 
 Its knowledge is its own. It hears every event of the markets and keeps the published states of their books; it reads
 the bytes that the client reads and keeps when a whole text came, and which snapshots came on which connection. With
-that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1.
+that it judges what the client says. Numbers of invariants are those of the fault catalogue, section 3.1; `counts` tells
+how often each was checked.
 
-Checked here: S01 S02 S03 S04 S07 S09 S10 S22. S27 is in `Simulation.run`, S31 in test_determinism, and S06 wherever a
-test of one symbol's fault looks at the other symbols.
+Checked here: S01 S02 S03 S04 S06 S07 S08 S09 S10 S22 S25 S26 S28. S27 is in `Simulation.run`, V01 V02 V07 V08 are in
+`swarm`, S31 is in test_determinism, S32 in test_recordings.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from itertools import islice
 from typing import Any
 
-from kraken_fast import Feed, Gap, OrderBook, Trade
+from kraken_fast import Candle, Feed, Gap, LiveTicker, OrderBook, Trade
+from kraken_fast.core.book import BookSnapshot
+from kraken_fast.events import Dropped, EventStream
 from kraken_fast.sim import ExchangeCore
-from kraken_fast.sim.candles import Trade as ExchangeTrade
-from kraken_fast.sim.engine import Step
-from kraken_fast.sim.feed import MarketFeed, Parameter, Subscriber
-from kraken_fast.sim.feedbook import book_checksum
 from kraken_fast.sim.network import Network
 from kraken_fast.sim.reference import CHECKSUM_LEVELS
 from kraken_fast.sim.virtual import Timeline
+from kraken_fast.subscription_records import Phase
+
+from .records import Downstream, Recorder, State
 
 S = 1_000_000_000
 SUSPECT_NS = 1_500_000_000
 SWEEP_NS = 250_000_000
 """All books are looked at this often; those that changed, at once."""
-
-STATES_MAX = 4_000
-"""Published states kept of each market: minutes of them, more than any message is ever late."""
 
 LOSSY = (
     "drop",
@@ -50,149 +46,79 @@ LOSSY = (
 )
 """Faults after which a book that verifies may still be wrong below the ten best: then S02 is not owed."""
 
-State = tuple[list[Decimal], list[Decimal], int]
-"""Bids and asks, best first, price and quantity alternating; and the checksum."""
-
-
-_SYMBOL = re.compile(rb'"symbol":"([^"]+)"')
-
 
 class ViolationError(AssertionError):
     """An invariant does not hold."""
 
 
-class Recorder:
-    """Stands between a market and its feed and keeps what was published of the book, event by event."""
+class StreamReader:
+    """S26 of one slow reader: what was offered is read, waits, was replaced by newer, or was counted as dropped."""
 
-    def __init__(self, feed: MarketFeed, depth: int, count_lossy: Callable[[], int]) -> None:
-        self.lossy_at: dict[object, int] = {}
-        """How many messages faults had struck when a session's book subscription began."""
-        self._count_lossy = count_lossy
-        self.states: dict[int, list[State]] = {}
-        """By time stamp in microseconds; a change of precision writes one state anew."""
-        self._feed = feed
-        self._depth = depth
-        self.record()
-        feed.market.listener = self
-        feed.subscribe = self._subscribe  # type: ignore[method-assign]
+    def __init__(self, oracle: Oracle, stream: EventStream, size: int) -> None:
+        self.single = 0
+        self.latest = 0
+        self._oracle = oracle
+        self._stream = stream
+        self._size = size
+        self._read: Counter[str] = Counter()
+        self._last_ids: dict[str, int] = {}
 
-    def _subscribe(self, subscriber: Subscriber, channel: str, parameter: Parameter) -> None:
-        if channel == "book":
-            self.lossy_at[subscriber] = self._count_lossy()
-        MarketFeed.subscribe(self._feed, subscriber, channel, parameter)
-
-    def on_step(self, step: Step) -> None:
-        """Pass on."""
-        self._feed.on_step(step)
-
-    def on_event(self, trades: list[ExchangeTrade], *, quote_changed: bool) -> None:
-        """Keep the state that is about to be published, and pass on."""
-        self.record()
-        self._feed.on_event(trades, quote_changed=quote_changed)
-
-    def record(self) -> None:
-        """Keep the state as it is, under the time of its last change."""
-        engine = self._feed.market.engine
-        bids, asks = [
-            [number for level in islice(side, self._depth) for number in (level.price, level.qty)]
-            for side in (engine.bids, engine.asks)
-        ]
-        state = bids, asks, book_checksum(engine)
-        # A snapshot bears the time of its own depth's last change, an update that of the event.
-        for stamp_ns in {
-            self._feed.market.changed_ns,
-            *(book.changed_ns for book in self._feed._books.values()),
-        }:
-            kept = self.states.setdefault(stamp_ns // 1000, [])
-            if state not in kept:
-                kept.append(state)
-        while len(self.states) > STATES_MAX:
-            del self.states[next(iter(self.states))]
-
-    def published(self, exch_ns: int) -> list[State]:
-        """Give what was published with a time stamp; nothing if nothing was, or too long ago."""
-        return self.states.get(exch_ns // 1000, [])
-
-
-class Downstream:
-    """What of one connection the client has read: whole texts and snapshots. Plain RFC 6455, no checks."""
-
-    def __init__(self) -> None:
-        self.text_ns: int | None = None
-        self.begun: set[tuple[str, str]] = set()
-        self._bytes = bytearray()
-        self._has_head = False
-        self._parts: list[bytes] = []
-
-    def feed(self, data: bytes, now_ns: int) -> None:
-        """Take bytes as they arrive."""
-        self._bytes += data
-        if not self._has_head:
-            at = self._bytes.find(b"\r\n\r\n")
-            if at < 0:
-                return
-            del self._bytes[: at + 4]
-            self._has_head = True
-        while (frame := self._next()) is not None:
-            opcode, is_final, payload = frame
-            if opcode >= 8:
-                continue
-            self._parts.append(payload)
-            if is_final:
-                text, self._parts = b"".join(self._parts), []
-                if opcode != 2:
-                    self._take(text, now_ns)
-
-    def _next(self) -> tuple[int, bool, bytes] | None:
-        buffer = self._bytes
-        if len(buffer) < 2:
-            return None
-        at, size = 2, buffer[1] & 0x7F
-        if size >= 126:
-            width = 2 if size == 126 else 8
-            at += width
-            if len(buffer) < at:
-                return None
-            size = int.from_bytes(buffer[2:at], "big")
-        if len(buffer) < at + size:
-            return None
-        frame = buffer[0] & 0x0F, bool(buffer[0] & 0x80), bytes(buffer[at : at + size])
-        del buffer[: at + size]
-        return frame
-
-    def _take(self, text: bytes, now_ns: int) -> None:
-        self.text_ns = now_ns
-        if text.startswith(b'{"channel":"ticker","type":"update"'):
-            self.begun.update(
-                ("ticker", symbol.decode()) for symbol in _SYMBOL.findall(text)
-            )  # each is complete
-        if b'"update"' in text[:60] or text.startswith(b'{"channel":"heartbeat"'):
+    def took(self, event: Any) -> None:
+        """The reader got this."""
+        if isinstance(event, Dropped):
+            self._read["told"] += event.count
             return
-        try:
-            message = json.loads(text)
-            if message.get("success") and message["method"] == "unsubscribe":
-                self.begun.discard((message["result"]["channel"], message["result"].get("symbol", "")))
-            elif message.get("type") == "snapshot":
-                for row in message["data"]:
-                    self.begun.add((message["channel"], row["symbol"]))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return  # damaged by a fault: it proves nothing but that somebody speaks
+        is_single = not isinstance(event, BookSnapshot) and type(event).__name__ != "TickerSnapshot"
+        if isinstance(event, Candle):
+            is_single = event.closed
+        self._read["single" if is_single else "latest"] += 1
+        if isinstance(event, Trade):
+            last = self._last_ids.get(event.symbol, 0)
+            self._oracle.expect(event.trade_id > last, "S07", lambda: f"stream: {event} after {last}")
+            self._last_ids[event.symbol] = event.trade_id
+
+    def check_bound(self, symbols: int) -> None:
+        """S25: what waits is bounded by the size asked for, and one of each kind and symbol."""
+        waiting = len(self._stream._single), len(self._stream._latest)
+        self._oracle.expect(
+            waiting[0] <= self._size and waiting[1] <= 3 * symbols, "S25", lambda: f"{waiting} events wait"
+        )
+
+    def over(self) -> None:
+        """The reader stops: the sums must agree."""
+        stream, read = self._stream, self._read
+        if self in self._oracle.readers:
+            self._oracle.readers.remove(self)
+        sums = (read["single"] + stream.dropped + len(stream._single), read["latest"] + stream.coalesced
+                + len(stream._latest), read["told"] + stream._lost)  # fmt: skip
+        self._oracle.expect(
+            sums == (self.single, self.latest, stream.dropped),
+            "S26",
+            lambda: f"offered {self.single} and {self.latest}, dropped {stream.dropped}; accounted for {sums}",
+        )
 
 
 class Oracle:
-    """Judges one feed."""
+    """Judges one feed after the other.
+
+    Attributes:
+        counts: how often each invariant was checked.
+        checks: instants looked at.
+    """
 
     def __init__(self, timeline: Timeline, core: ExchangeCore, network: Network) -> None:
+        self.counts: Counter[str] = Counter()
         self.checks = 0
         self.books_checked = 0
         self.depth_checked = 0
         self.states: dict[str, int] = {}
         """How often a book was seen in each state."""
         self.gaps: list[Gap] = []
+        self.readers: list[StreamReader] = []
         self._timeline = timeline
         self._core = core
         self._network = network
-        self._violation_kept: ViolationError | None = None
+        self._violation_kept: BaseException | None = None
         self._is_over = False
         self._feed: Feed | None = None
         self._recorders: dict[str, Recorder] = {}
@@ -200,14 +126,22 @@ class Oracle:
         self._last_line = 0
         self._changed: set[str] = set()
         self._swept_ns = 0
+        self.inside = ""
+        """The callback that runs, while one runs."""
+        self._valid: set[str] = set()
+        self._crossed: set[str] = set()
+        self._epoch = 0
         self._trade_ids: dict[str, int] = {}
-        self._trades: dict[str, deque[int]] = {}
+        self._closed: dict[tuple[str, int], tuple[object, ...]] = {}
+        self._updated_ns: dict[tuple[str, str], int] = {}
 
     def watch(self, feed: Feed) -> None:
         """Judge this feed from now on."""
         self._feed = feed
         depth = feed._book_depth
         assert isinstance(depth, int)
+        if self._recorders:
+            return
         self._core.set_pair = self._set_pair  # type: ignore[method-assign]
         for symbol in self._core.listing.pairs:
             self._recorders[symbol] = Recorder(self._core.feed(symbol), depth, lambda: self._lossy)
@@ -216,9 +150,24 @@ class Oracle:
         type(self._core).set_pair(self._core, symbol, **changes)
         self._recorders[symbol].record()
 
-    def forget_trades(self, symbol: str) -> None:
+    def forget(self, symbol: str) -> None:
         """The user unsubscribed: the next subscription begins anew, with trades that were known before."""
         self._trade_ids.pop(symbol, None)
+        self._valid.discard(symbol)
+        self._closed = {key: value for key, value in self._closed.items() if key[0] != symbol}
+        self._updated_ns = {key: value for key, value in self._updated_ns.items() if key[1] != symbol}
+
+    def forget_all(self) -> None:
+        """The user begins again with a new feed; streams of the old one get no more."""
+        self.readers = []
+        self._trade_ids.clear()
+        self._valid.clear()
+        self._closed.clear()
+        self._updated_ns.clear()
+
+    def keep(self, error: BaseException) -> None:
+        """Raise this when the instant is over: whoever found it cannot."""
+        self._violation_kept = self._violation_kept or error
 
     def _raise_kept(self) -> None:
         if self._violation_kept is not None:
@@ -229,39 +178,83 @@ class Oracle:
     def on_wire(self, direction: str, number: int, data: bytes | None) -> None:
         """Bytes were read by the client, or by the exchange."""
         if direction == "down" and data is not None:
-            line = self._lines.setdefault(number, Downstream())
+            line = self._lines.get(number)
+            if line is None:
+                line = self._lines[number] = Downstream(self._recorders)
+                self._lines.pop(number - 10, None)
             self._last_line = max(self._last_line, number)
             line.feed(data, self._timeline.now_ns)
+
+    def on_stream(self, stream: EventStream, size: int) -> StreamReader:
+        """A user begins to iterate."""
+        reader = StreamReader(self, stream, size)
+        self.readers.append(reader)
+        return reader
 
     def on_book(self, book: OrderBook) -> None:
         """The client delivered a book: S03 holds of each, not only of the last of an instant."""
         self._changed.add(book.symbol)
+        self._check_call("book", book.symbol, book.updated_ns, is_single=False)
         self._check_shape(book)
+
+    def on_ticker(self, ticker: LiveTicker) -> None:
+        """The client delivered a ticker."""
+        self._check_call("ticker", ticker.symbol, ticker.updated_ns, is_single=False)
 
     def on_trade(self, trade: Trade) -> None:
         """S07: ids rise, none comes twice, and one that is missing was declared."""
+        self._check_call("trade", trade.symbol, trade.recv_ns, is_single=True)
         last = self._trade_ids.get(trade.symbol)
         if last is not None:
-            self._expect(trade.trade_id > last, "S07", f"{trade.symbol}: trade {trade.trade_id} after {last}")
+            self.expect(trade.trade_id > last, "S07", lambda: f"{trade.symbol}: {trade.trade_id} after {last}")
             if trade.trade_id > last + 1:
-                declared = self.gaps and (self.gaps[-1].first, self.gaps[-1].last) == (
-                    last + 1,
-                    trade.trade_id - 1,
-                )
-                self._expect(
-                    bool(declared),
-                    "S07",
-                    f"{trade.symbol}: {last + 1} to {trade.trade_id - 1} missing, undeclared",
-                )
+                missing = last + 1, trade.trade_id - 1
+                declared = self.gaps and (self.gaps[-1].first, self.gaps[-1].last) == missing
+                self.expect(bool(declared), "S07", lambda: f"{trade.symbol}: {missing} missing, undeclared")
         self._trade_ids[trade.symbol] = trade.trade_id
+
+    def on_candle(self, candle: Candle) -> None:
+        """S08: a closed candle changes only through a correction."""
+        self._check_call("candle", candle.symbol, candle.recv_ns, is_single=candle.closed)
+        key = candle.symbol, candle.begin_ns
+        facts = tuple(getattr(candle, name) for name in ("open", "high", "low", "close", "vwap", "volume", "trades"))
+        known = self._closed.get(key)
+        if known is not None and not candle.correction:
+            self.expect(candle.closed and facts == known, "S08", lambda: f"{candle!r} was closed as {known}")
+        if candle.closed:
+            self._closed[key] = facts
 
     def on_notice(self, event: Any) -> None:
         """S07: a gap is declared once, and names ids that did not come."""
+        for reader in self.readers:
+            reader.single += 1
         if isinstance(event, Gap):
             last = self._trade_ids.get(event.symbol)
-            self._expect(last is None or event.first == last + 1, "S07", f"{event} after trade {last}")
-            self._expect(event.last >= event.first, "S07", f"{event} is empty")
+            self.expect(last is None or event.first == last + 1, "S07", lambda: f"{event} after trade {last}")
+            self.expect(event.last >= event.first, "S07", lambda: f"{event} is empty")
             self.gaps.append(event)
+
+    def on_read(self, book: BookSnapshot) -> None:
+        """S09 and S01 of a strict read: it gives what is live, not crossed, and true, or nothing."""
+        line = self._lines[self._last_line]
+        silent_ns = self._timeline.now_ns - (line.text_ns or 0)
+        is_live = book.quality == "live" and not book.crossed and silent_ns <= SUSPECT_NS
+        self.expect(is_live, "S09", lambda: f"{book!r} was read strictly: {book.quality}, silent for {silent_ns} ns")
+        self._check_truth(book)
+
+    def _check_call(self, channel: str, symbol: str, at_ns: int | None, *, is_single: bool) -> None:
+        """S28: calls of a symbol come in the order of their messages, and none within another."""
+        for reader in self.readers:
+            if is_single:
+                reader.single += 1
+            else:
+                reader.latest += 1
+        self.expect(not self.inside, "S28", lambda: f"{channel} {symbol} was called within {self.inside}")
+        last_ns = self._updated_ns.get((channel, symbol), 0)
+        is_later = at_ns is not None and at_ns >= last_ns
+        self.expect(is_later, "S28", lambda: f"{channel} {symbol}: {at_ns} after {last_ns}")
+        self._updated_ns[channel, symbol] = at_ns or 0
+        self.inside = f"{channel} {symbol}"
 
     # What it checks ----------------------------------------------------------------------------------------------
 
@@ -273,7 +266,7 @@ class Oracle:
             self._raise_kept()
             self._check(self._feed, self._timeline.now_ns)
             self._raise_kept()
-        except ViolationError:
+        except BaseException:
             self._is_over = True  # the first one tells the story; what follows while everything ends does not
             raise
 
@@ -285,15 +278,54 @@ class Oracle:
             self._swept_ns = now_ns
             symbols = feed._session.decoder.kept_symbols()
             self._check_attempts(now_ns)
+            self._check_bounds(feed)
             for symbol in symbols:
                 self._check_ticker(feed, symbol, now_ns)
         for symbol in symbols:
             book = feed._session.decoder.book(symbol)
             if book is not None:
                 self._check_book(book, now_ns)
+        self._check_others(feed)
+
+    def _check_others(self, feed: Feed) -> None:
+        """S06: what makes one book invalid changes no other; each falls with its line, or by a word about itself."""
+        session = feed._session
+        books = [book for name in session.decoder.kept_symbols() if (book := session.decoder.book(name)) is not None]
+        valid = {book.symbol for book in books if book.is_valid}
+        line = self._lines.get(self._last_line)
+        named = set() if line is None else line.named
+        epoch = session.decoder.line.epoch
+        if epoch == self._epoch:
+            for symbol in sorted(self._valid - valid - named - self._crossed):
+                self.expect(
+                    session.subscriptions.phase("book", symbol) is not Phase.DELIVERING,
+                    "S06",
+                    lambda symbol=symbol: f"{symbol} fell though nothing was said about it, only of {sorted(named)}",
+                )
+            self.counts["S06"] += 1
+        self._epoch, self._valid = epoch, valid
+        self._crossed = {book.symbol for book in books if book.crossed}
+        if line is not None:
+            line.named.clear()
+
+    def _check_bounds(self, feed: Feed) -> None:
+        """S25: what the client keeps of requests, refusals and unread events is bounded."""
+        session = feed._session
+        wanted = len(session.subscriptions.wanted()) + len(self._core.listing.pairs)
+        sizes = len(session.subscriptions._requests), len(session.subscriptions._timers), len(session._refusals)
+        connection = session.connection
+        unsent = 0 if connection is None else connection.listener.unsent_bytes
+        self.expect(
+            sizes[0] <= 3 * wanted and sizes[1] <= 1_000 + 50 * wanted and unsent <= 1 << 20,
+            "S25",
+            lambda: f"{sizes} requests, timers, refusals and {unsent} bytes for {wanted} subscriptions",
+        )
+        for reader in self.readers:
+            reader.check_bound(len(self._recorders))
 
     def _check_book(self, book: OrderBook, now_ns: int) -> None:
         self.books_checked += 1
+        self.counts.update(("S03", "S04", "S09", "S10"))
         self.states[book.state] = self.states.get(book.state, 0) + 1
         try:
             book._check()
@@ -309,23 +341,25 @@ class Oracle:
         if line is None or ("book", book.symbol) not in line.begun:
             raise self._violation("S04", f"{book!r} is valid without a snapshot")
 
-    def _check_truth(self, book: OrderBook) -> None:
+    def _check_truth(self, book: OrderBook | BookSnapshot) -> None:
         stamp = book.exch_ns
         if "text" in self._core.faults.fired and (
             stamp is None or not self._recorders[book.symbol].published(stamp)
         ):
             return  # a test put words into the exchange's mouth
         published = [] if stamp is None else self._recorders[book.symbol].published(stamp)
+        self.counts["S01"] += 1
         state = next((state for state in published if state[2] == book.checksum), None)
         if state is None:
             raise self._violation("S01", f"{book!r} at {stamp}: {book.checksum}, published {published}")
         is_lossless = self._is_lossless(book)
         self.depth_checked += is_lossless
+        self.counts["S02"] += is_lossless
         self._compare(
             "S02" if is_lossless else "S01", book, state, book.depth if is_lossless else CHECKSUM_LEVELS
         )
 
-    def _compare(self, invariant: str, book: OrderBook, state: State, depth: int) -> None:
+    def _compare(self, invariant: str, book: OrderBook | BookSnapshot, state: State, depth: int) -> None:
         """Compare numbers and their decimals over some levels."""
         for held, published in ((book.bids, state[0]), (book.asks, state[1])):
             numbers = [number for level in held[:depth] for number in level]
@@ -334,7 +368,7 @@ class Oracle:
                 text = f"{book!r} over {depth} levels:\n{numbers}\npublished\n{published}"
                 raise self._violation(invariant, text)
 
-    def _is_lossless(self, book: OrderBook) -> bool:
+    def _is_lossless(self, book: OrderBook | BookSnapshot) -> bool:
         """Tell whether surely no message of this subscription was lost or altered since it began."""
         connection = self._network.connections.get(self._last_line)
         if connection is None or connection.line is None or book.verified_depth < book.depth:
@@ -381,18 +415,20 @@ class Oracle:
     def _check_attempts(self, now_ns: int) -> None:
         """S22: at most 100 connection attempts in any ten minutes."""
         recent = [ns for ns in self._network.attempts_ns if ns > now_ns - 600 * S]
-        self._expect(len(recent) <= 100, "S22", f"{len(recent)} attempts within 600 s")
+        self.expect(len(recent) <= 100, "S22", lambda: f"{len(recent)} attempts within 600 s")
 
-    def _expect(self, holds: bool, invariant: str, text: str) -> None:
+    def expect(self, holds: bool, invariant: str, text: Callable[[], str]) -> None:
+        """Count a check, and keep and raise the violation if it fails."""
+        self.counts[invariant] += 1
         if not holds:
-            raise self._violation(invariant, text)
+            raise self._violation(invariant, text())
 
     def _violation(self, invariant: str, text: str) -> ViolationError:
         error = ViolationError(
-            f"{invariant} after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}"
+            f"{invariant}: after {self._timeline.now_ns / S:.9f} s, seed {self._core.seed}: {text}"
         )
         # A client swallows what its callbacks raise: the first one is kept and raised when the instant is over.
-        self._violation_kept = self._violation_kept or error
+        self.keep(error)
         return error
 
 

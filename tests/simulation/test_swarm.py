@@ -6,9 +6,11 @@ import os
 
 import pytest
 
-from .swarm import run_seed
+from kraken_fast.sim.plan import Plan, draw
 
-SEEDS_DEFAULT = 15
+from .swarm import run_plan, run_seed
+
+SEEDS_DEFAULT = 50
 
 
 def seeds() -> range:
@@ -22,3 +24,8 @@ def seeds() -> range:
 def test_seed(seed: int) -> None:
     sim = run_seed(seed)
     assert sim.oracle.books_checked > 20
+
+
+def test_a_plan_that_was_written_down_runs_as_its_seed_did() -> None:
+    written = run_plan(Plan.from_json(draw(3).to_json()))
+    assert written.log.digest() == run_seed(3).log.digest()

@@ -1,21 +1,25 @@
-"""What goes wrong in one run of the swarm: drawn from the seed, printable, replayed by the seed alone.
+"""What goes wrong in one run, and what the user does meanwhile: drawn from a seed, a list that stands on its own.
+
+    plan = draw(57)                             # all that seed 57 makes happen
+    Plan.from_json(plan.to_json()) == plan      # so that it can be kept, cut down and run again without the seed's draw
 
 Swarm testing: each run knows only a few kinds of faults, drawn at random, so that no kind hides another; some know
-nearly all. Source: faults.md section 3.3, rules 3 and 4.
+nearly all.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
-from kraken_fast.sim.network import Route
-from kraken_fast.sim.tamper import HARMLESS, MUTATIONS
+from .network import Route
+from .tamper import HARMLESS, MUTATIONS
 
 FAULTS_S = 60.0
-"""Length of the phase with faults."""
+"""Length of the phase with faults, unless told."""
 
 SYMBOLS = [
     "BTC/USD",
@@ -46,17 +50,30 @@ EVENTS_PER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing that goes wrong, from a time on, for a while; a `count` given, so often at most."""
+    """One thing that happens, from a time on, for a while.
+
+    Attributes:
+        kind: of `KINDS`: a fault of the exchange, of the network, of the client's machine, or something its user does.
+        settings: parameters, plain JSON values.
+    """
 
     begin_s: float
     lasts_s: float
     kind: str
-    settings: tuple[tuple[str, Any], ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.begin_s:7.3f} s for {self.lasts_s:6.3f} s: {self.kind} {self.settings or ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run."""
+    """One run.
+
+    Attributes:
+        rate: of the crowd, actions a second and market.
+        faults_s: length of the phase with faults.
+    """
 
     seed: int
     symbols: tuple[str, ...]
@@ -66,22 +83,36 @@ class Plan:
     route: Route
     timers_first: bool
     acts: tuple[Act, ...]
+    faults_s: float = FAULTS_S
+
+    def to_json(self) -> str:
+        """Write the whole plan as one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError: that is no plan.
+        """
+        plan = json.loads(text)
+        plan["route"] = Route(**plan["route"])
+        plan["acts"] = tuple(Act(**act) for act in plan["acts"])
+        plan["symbols"], plan["channels"] = tuple(plan["symbols"]), tuple(plan["channels"])
+        return cls(**plan)
 
     def __str__(self) -> str:
         head = (
-            f"seed {self.seed}: {len(self.symbols)} symbols, {', '.join(self.channels)}, depth {self.depth}, "
-            f"rate {self.rate:.1f}, {self.route}, timers {'first' if self.timers_first else 'last'}"
+            f"seed {self.seed}: {self.faults_s:g} s, {len(self.symbols)} symbols, {', '.join(self.channels)}, "
+            f"depth {self.depth}, rate {self.rate:.1f}, {self.route}, timers {'first' if self.timers_first else 'last'}"
         )
-        acts = [
-            f"  {act.begin_s:7.3f} s for {act.lasts_s:6.3f} s: {act.kind} {dict(act.settings)}"
-            for act in self.acts
-        ]
-        return "\n".join([head, *acts])
+        return "\n".join([head, *(f"  {act}" for act in self.acts)])
 
 
 def _now_and_then(rng: Random, settings: Callable[[Random], dict[str, Any]], times_max: int) -> list[Act]:
     return [
-        Act(rng.uniform(0, FAULTS_S), 0.0, "", tuple(settings(rng).items()))
+        Act(rng.uniform(0, FAULTS_S), 0.0, "", settings(rng))
         for _ in range(rng.randint(1, times_max))
     ]
 
@@ -93,7 +124,7 @@ def _for_a_while(
     for _ in range(rng.randint(1, times_max)):
         begin_s = rng.uniform(0, FAULTS_S - 1)
         lasts_s = min(rng.uniform(0.1, longest_s), FAULTS_S - begin_s)
-        acts.append(Act(begin_s, lasts_s, "", tuple(settings(rng).items())))
+        acts.append(Act(begin_s, lasts_s, "", settings(rng)))
     return acts
 
 
@@ -111,7 +142,7 @@ def _always(rate_max: float, **settings: Callable[[Random], Any]) -> Callable[[R
     def acts(rng: Random) -> list[Act]:
         drawn = {name: draw(rng) for name, draw in settings.items()}
         drawn |= {"count": None, "probability": rng.uniform(0, rate_max)}
-        return [Act(0.0, FAULTS_S, "", tuple(drawn.items()))]
+        return [Act(0.0, FAULTS_S, "", drawn)]
 
     return acts
 
@@ -146,7 +177,7 @@ KINDS: dict[str, Callable[[Random], list[Act]]] = {
     "refuse": _while(10.0),
     "hang": _while(10.0),
     "upgrade_status": _while(5.0, status=_one_of(500, 502, 503, 520)),
-    "raw": _once(data=lambda rng: rng.randbytes(rng.randint(1, 40))),
+    "raw": _once(hex=lambda rng: rng.randbytes(rng.randint(1, 40)).hex()),
     "fragment": _while(20.0, size_bytes=_from(20, 200)),
     "interleave_control": _while(20.0),
     "rsv": _once(bits=_from(1, 7)),
@@ -177,7 +208,7 @@ KINDS: dict[str, Callable[[Random], list[Act]]] = {
     "duplicate_ack": _while(30.0),
     "late_ack": _while(30.0, ms=_from(1, 2000)),
     "stray_ack": _while(30.0),
-    "precision": _once(pair=_one_of(*_PRECISIONS), qty=_one_of(None, 4, 6, 8)),
+    "precision": _once(pair=lambda rng: list(rng.choice(_PRECISIONS)), qty=_one_of(None, 4, 6, 8)),
     "system_status": _once(status=_one_of("maintenance", "cancel_only", "post_only", "limit_only", "online")),
     # The network and the client's own machine.
     "dns_down": _while(8.0),
@@ -185,11 +216,23 @@ KINDS: dict[str, Callable[[Random], list[Act]]] = {
     "block": _once(seconds=lambda rng: rng.uniform(0.2, 5.0)),
     # The user.
     "unsubscribe": _while(10.0, pick=_from(0, 19)),
+    "late_subscribe": _once(pick=_from(0, 19)),
+    "read_strictly": _while(20.0, each_ms=_from(50, 500)),
+    "slow_reader": _while(30.0, each_ms=_from(20, 1000), size=_from(1, 50)),
+    "raise": _while(10.0, channel=_one_of("book", "ticker", "trade", "candle")),
+    "restart": _once(is_crash=_one_of(False, True)),
 }
+"""Every kind with how it is drawn."""
+
+OF_THE_USER = frozenset({"unsubscribe", "late_subscribe", "read_strictly", "slow_reader", "raise", "restart"})
 
 
 def draw(seed: int) -> Plan:
-    """Draw the plan of a seed."""
+    """Draw the plan of a seed.
+
+    >>> draw(7) == Plan.from_json(draw(7).to_json())
+    True
+    """
     rng = Random(f"swarm/{seed}")
     symbols = tuple(rng.sample(SYMBOLS, rng.choice((1, 2, 3, 5, 8, 20))))
     channels = ("book", *(name for name in ("ticker", "trade", "ohlc") if rng.random() < 0.5))

@@ -1,0 +1,100 @@
+"""Balances and open orders. They come before all other REST calls: the exchange counts them apart.
+
+Account queries of REST may show what was up to a minute ago; each reading says `rest` and how old the answer is.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .core.clock import Clock
+from .endpoints import RestClient
+from .errors import ConfigError, KrakenFastError, NoSourceError, StaleDataError
+from .names import canonical_asset
+from .readings import Balance, Balances, OpenOrders
+from .shares import ShareLedger
+
+AGE_MS = 3_000.0
+"""How old an answer may be unless a reader says otherwise: readers within so long share a call."""
+
+
+class AccountSource:
+    """Answers reads of the account.
+
+    Args:
+        client: with a key, or without.
+        clock: for ages.
+        shares: counts.
+        has_key: whether private calls can be made.
+    """
+
+    def __init__(self, client: RestClient, clock: Clock, shares: ShareLedger, *, has_key: bool) -> None:
+        self._client = client
+        self._clock = clock
+        self._shares = shares
+        self._has_key = has_key
+        self._balances: tuple[dict[str, tuple[Decimal, Decimal, Decimal]], int] | None = None
+        self._orders: tuple[OpenOrders, int] | None = None
+
+    async def balance(self, asset: str, max_age_ms: float | None, *, strict: bool) -> Balance:
+        """Get one balance; zero if the account never had it."""
+        name = canonical_asset(asset)
+        everything = await self.balances(max_age_ms, strict=strict)
+        if name in everything.balances:
+            return everything[name]
+        return Balance(
+            asset=name, total=Decimal(0), hold=Decimal(0), free=Decimal(0), hold_source=everything.source,
+            source=everything.source, age_ms=everything.age_ms, quality=everything.quality,
+        )  # fmt: skip
+
+    async def balances(self, max_age_ms: float | None, *, strict: bool) -> Balances:
+        """Get all balances of spot wallets."""
+        self._check("balances", strict=strict)
+        bound_ms = AGE_MS if max_age_ms is None else max_age_ms
+        now_ns = self._clock.monotonic_ns
+        if self._balances is None or (now_ns - self._balances[1]) / 1e6 > bound_ms:
+            self._shares.called("account", now_ns)
+            try:
+                rows = await self._client.fetch_extended_balances(max_age_s=0)
+            except KrakenFastError as error:
+                raise NoSourceError("balances", {"rest": str(error)}) from error
+            found = {row.asset: (row.balance, row.hold_trade, row.available) for row in rows if not row.kind}
+            self._balances = found, now_ns
+        found, asked_ns = self._balances
+        age_ms = (self._clock.monotonic_ns - asked_ns) / 1e6
+        self._shares.served("rest", self._clock.monotonic_ns, emergency=True)
+        return Balances(
+            balances={
+                name: Balance(
+                    asset=name, total=total, hold=hold, free=free, hold_source="rest", source="rest",
+                    age_ms=age_ms, quality="rest",
+                )
+                for name, (total, hold, free) in found.items()
+            },
+            source="rest",
+            age_ms=age_ms,
+            quality="rest",
+        )  # fmt: skip
+
+    async def open_orders(self, max_age_ms: float | None, *, strict: bool) -> OpenOrders:
+        """Get all open orders."""
+        self._check("open orders", strict=strict)
+        bound_ms = AGE_MS if max_age_ms is None else max_age_ms
+        now_ns = self._clock.monotonic_ns
+        if self._orders is None or (now_ns - self._orders[1]) / 1e6 > bound_ms:
+            self._shares.called("account", now_ns)
+            try:
+                orders = await self._client.fetch_open_orders()
+            except KrakenFastError as error:
+                raise NoSourceError("open orders", {"rest": str(error)}) from error
+            self._orders = OpenOrders(orders=tuple(orders), source="rest", age_ms=0.0, quality="rest"), now_ns
+        kept, asked_ns = self._orders
+        self._shares.served("rest", self._clock.monotonic_ns, emergency=True)
+        age_ms = (self._clock.monotonic_ns - asked_ns) / 1e6
+        return OpenOrders(orders=kept.orders, source="rest", age_ms=age_ms, quality="rest")
+
+    def _check(self, what: str, *, strict: bool) -> None:
+        if not self._has_key:
+            raise ConfigError("exchange_client", None, f"something with a key: {what} are private")
+        if strict:
+            raise StaleDataError(what, "rest")
