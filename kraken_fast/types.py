@@ -11,6 +11,9 @@ Quality = Literal["live", "stale", "unverified", "rest", "none"]
 
 BookState = Literal["empty", "syncing", "valid", "unverified", "invalid"]
 
+OrderStatus = Literal["unknown", "pending_new", "new", "partially_filled", "filled", "canceled", "expired"]
+"""State of an order as the exchange told it; unknown: by its id alone."""
+
 BOOK_DEPTHS = (10, 25, 100, 500, 1000)
 """Depths that the exchange offers for `book`. Source: websocket-v2 channel book."""
 
@@ -118,3 +121,56 @@ class Gap:
     symbol: str
     first: int
     last: int
+
+
+class Fee(NamedTuple):
+    """What a trade cost, in one asset."""
+
+    asset: str
+    qty: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What sets a stop or take-profit order off.
+
+    Attributes:
+        reference: last or index.
+        price: static price, or the distance that price_type tells.
+        price_type: static, pct or quote.
+        status: triggered or untriggered.
+        timestamp: when it was triggered, RFC 3339.
+    """
+
+    reference: str | None = None
+    price: Decimal | None = None
+    price_type: str | None = None
+    actual_price: Decimal | None = None
+    peak_price: Decimal | None = None
+    last_price: Decimal | None = None
+    status: str | None = None
+    timestamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contingent:
+    """Template of the order that each fill of a conditional close creates."""
+
+    order_type: str | None = None
+    trigger_price: Decimal | None = None
+    trigger_price_type: str | None = None
+    limit_price: Decimal | None = None
+    limit_price_type: str | None = None
+
+
+class Wallet(NamedTuple):
+    """One wallet of an asset.
+
+    Attributes:
+        type: spot or earn.
+        id: main, flex, bonded, flexible, liquid, locked or closed.
+    """
+
+    type: str
+    id: str
+    balance: Decimal

@@ -1,9 +1,12 @@
 from libc.stdint cimport uint64_t
 
+from .balance_store cimport BalanceUpdate
 from .book cimport OrderBook
 from .defs cimport FAILED, Status
+from .execution cimport Execution
 from .latency cimport Histogram
 from .market cimport Candle, CandleData, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
+from .order_store cimport Order
 
 
 cdef class Handler:
@@ -18,6 +21,8 @@ cdef class Handler:
     cdef Status on_ticker(self, LiveTicker ticker) except FAILED
     cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED
+    cdef Status on_execution(self, Execution execution, Order order) except FAILED
+    cdef Status on_balance(self, BalanceUpdate update) except FAILED
     cdef Status failed(self, str channel, object error) except FAILED
 
 
@@ -28,5 +33,7 @@ cdef class Callbacks(Handler):
     cdef public object ticker          # with the LiveTicker
     cdef public object trade           # with a Trade
     cdef public object candle          # with a Candle
+    cdef public object execution       # with an Execution
+    cdef public object balance         # with a BalanceUpdate
 
     cdef Status _tell_candle(self, Candle candle) except FAILED

@@ -4,7 +4,9 @@ from typing_extensions import disjoint_base
 
 from ..errors import DecodeError
 from ..types import Ack, Gap, InstrumentUpdate, SystemStatus
+from .balance_store import BalanceUpdate
 from .book import OrderBook
+from .execution import Execution
 from .latency import Histogram
 from .market import Candle, LiveTicker, Trade
 
@@ -14,6 +16,7 @@ class Handler:
     def on_snapshot(self, channel: str, symbol: str) -> None: ...
     def on_book_lost(self, book: OrderBook, reason: str) -> None: ...
     def on_gap(self, gap: Gap) -> None: ...
+    def on_sequence_gap(self, channel: str, expected: int, got: int | None) -> None: ...
     def on_refused(self, error: DecodeError) -> None: ...
     def on_ack(self, ack: Ack) -> None: ...
     def on_status(self, status: SystemStatus) -> None: ...
@@ -28,3 +31,5 @@ class Callbacks(Handler):
     ticker: Callable[[LiveTicker], object] | None
     trade: Callable[[Trade], object] | None
     candle: Callable[[Candle], object] | None
+    execution: Callable[[Execution], object] | None
+    balance: Callable[[BalanceUpdate], object] | None

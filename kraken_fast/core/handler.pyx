@@ -9,9 +9,12 @@ import logging
 
 from libc.stdint cimport uint64_t
 
+from .balance_store cimport BalanceUpdate
 from .book cimport OrderBook
 from .defs cimport FAILED, OK, Status
+from .execution cimport Execution
 from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, Candle, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
+from .order_store cimport Order
 
 _log = logging.getLogger("kraken_fast.callbacks")
 
@@ -38,8 +41,14 @@ cdef class Handler:
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED:
         return OK
 
+    cdef Status on_execution(self, Execution execution, Order order) except FAILED:
+        return OK
+
+    cdef Status on_balance(self, BalanceUpdate update) except FAILED:
+        return OK
+
     def on_snapshot(self, channel, symbol):
-        """A snapshot of `channel` was applied; symbol is "" for instrument."""
+        """A snapshot of `channel` was applied; symbol is "" for instrument, executions and balances."""
 
     def on_book_lost(self, book, reason):
         """`book` can no longer be trusted and awaits a new snapshot.
@@ -50,6 +59,13 @@ cdef class Handler:
 
     def on_gap(self, gap):
         """Trades were missed; `gap` is a types.Gap."""
+
+    def on_sequence_gap(self, channel, expected, got):
+        """Messages of `channel` (executions or balances) were lost; its store is not live until the next snapshot.
+
+        `got` is the number that came instead of `expected`: larger after a loss, smaller for a copy or a restart;
+        None when a message could not be understood. The next gap is told although the store is not live.
+        """
 
     def on_refused(self, error):
         """A message was not understood; `error` is a DecodeError and was counted."""
@@ -66,7 +82,8 @@ cdef class Handler:
     def on_callback_error(self, channel, error):
         """A callback raised `error`; what was decoded is in the stores all the same.
 
-        `channel` is that of the callback (book, ticker, trade, ohlc), else the name of the method that raised.
+        `channel` is that of the callback (book, ticker, trade, ohlc, executions, balances), else the name of the
+        method that raised.
         """
 
     cdef Status failed(self, str channel, object error) except FAILED:
@@ -91,6 +108,7 @@ cdef class Callbacks(Handler):
         latency: a Histogram of the time from a book message's arrival to the end of its callback.
         book, ticker: called with the live store, which is reused: valid during the call.
         trade, candle: called with an immutable Trade or Candle.
+        execution, balance: called with an immutable Execution or BalanceUpdate.
     """
 
     cdef Status on_book(self, OrderBook book) except FAILED:
@@ -140,4 +158,24 @@ cdef class Callbacks(Handler):
             self.candle(candle)
         except Exception as error:
             self.failed("ohlc", error)
+        return OK
+
+    cdef Status on_execution(self, Execution execution, Order order) except FAILED:
+        if self.forward is not None:
+            self.forward.on_execution(execution, order)
+        if self.execution is not None:
+            try:
+                self.execution(execution)
+            except Exception as error:
+                self.failed("executions", error)
+        return OK
+
+    cdef Status on_balance(self, BalanceUpdate update) except FAILED:
+        if self.forward is not None:
+            self.forward.on_balance(update)
+        if self.balance is not None:
+            try:
+                self.balance(update)
+            except Exception as error:
+                self.failed("balances", error)
         return OK
