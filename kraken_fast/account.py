@@ -11,12 +11,9 @@ REST, marked `recovered`, before anything later does. Values to read are the lat
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from random import SystemRandom
-from typing import Any, Self
+from typing import Any
 
 from .account_records import AccountBalance
 from .account_state import AccountState
@@ -27,23 +24,12 @@ from .core.capture import CaptureWriter
 from .core.execution import Execution
 from .core.order_store import Order
 from .endpoints import RestClient
-from .errors import (
-    ClosedError,
-    ConfigError,
-    ConnectError,
-    KrakenFastError,
-    StaleDataError,
-    SubscriptionError,
-)
-from .events import Event, EventStream, LineChange
+from .errors import StaleDataError
+from .private_face import PrivateFace, client_of, settings_of
 from .private_session import PrivateSession
 from .reconcile import FillKeeper
 from .session import SessionSettings
-from .tokens import Tokens
-from .transport import LineState
-from .types import Quality, SystemStatus
-
-_log = logging.getLogger("kraken_fast.account")
+from .types import Quality
 
 NEEDS = ("create-ws-token", "query-open-trades", "query-closed-trades", "query-funds", "query-ledger")
 """What a key needs for all this, as `GetApiKeyInfo` names it."""
@@ -91,26 +77,12 @@ def connect_account(
                 print(event)
     """
     check_number("holds_s", holds_s, 1.0, 3600.0)
-    check_number("ready_s", ready_s, 0.001, 3600.0)
-    check_number("events_max", events_max, 1, whole=True)
     if since_ns is not None:
         check_number("since_ns", since_ns, 0, whole=True)
-    fields = SessionSettings.__dataclass_fields__
-    for name, value in advanced.items():
-        if name not in fields:
-            raise ConfigError(name, value, f"a setting of connect_account, or one of {', '.join(fields)}")
-    settings = SessionSettings(**{"name": "private", **advanced})
+    settings = settings_of("private", advanced, ready_s=ready_s, events_max=events_max)
     endpoints = Endpoints(ws_url=ws_url, rest_url=rest_url, ca_file=ca_file)
-    client = rest
-    if client is None:
-        found = credentials or Credentials.find()
-        if found is None:
-            raise ConfigError("credentials", None, "a key: pass one, or set KRAKEN_API_KEY and KRAKEN_API_SECRET")
-        client = RestClient(found, endpoints=endpoints, clock=settings.clock, rng=settings.rng, needs=NEEDS)
-    elif credentials is not None:
-        raise ConfigError("credentials", "***", "left out where `rest` is given, which has its own")
     return Account(
-        client,
+        client_of(credentials, rest, endpoints, settings, NEEDS),
         endpoints=endpoints,
         settings=settings,
         keeper=FillKeeper(since_ns=since_ns, known=known),
@@ -122,7 +94,7 @@ def connect_account(
     )
 
 
-class Account:
+class Account(PrivateFace):
     """The account of a key, live. Made by `connect_account`; an async context manager, and iterable while open.
 
     Attributes:
@@ -145,20 +117,12 @@ class Account:
         record: str | Path | CaptureWriter | None,
         owns_rest: bool,
     ) -> None:
-        self.rest = rest
+        super().__init__(
+            rest, settings, ready_s=ready_s, events_max=events_max, record=record, owns_rest=owns_rest
+        )
         self.on_order: Callable[[Execution], None] | None = None
         self.on_fill: Callable[[Execution], None] | None = None
         self.on_balance: Callable[[BalanceUpdate], None] | None = None
-        self.on_notice: Callable[[Event], None] | None = None
-        self.callback_failures = 0
-        self._owns_rest = owns_rest
-        self._holds_s = holds_s
-        self._ready_s = ready_s
-        self._events_max = events_max
-        self._record = record
-        self._streams: list[EventStream] = []
-        rng = settings.rng or SystemRandom()
-        self.tokens = Tokens(rest.fetch_websockets_token, clock=rest.clock, rng=rng)
         self._state = AccountState(
             rest,
             rest.clock,
@@ -169,105 +133,21 @@ class Account:
             put_balance=lambda update: self._put(self.on_balance, update),
             put_gap=self._tell,
         )
-        self.line = PrivateSession(endpoints, settings, self._tell, tokens=self.tokens, account=self._state)
+        self.line: PrivateSession = PrivateSession(
+            endpoints, settings, self._tell, tokens=self.tokens, account=self._state
+        )
         """The private line itself, for order entry."""
         self._state.attach(self.line)
 
-
-    # Opening, closing ----------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
     async def open(self) -> None:
-        """Check the key, connect, subscribe, and wait until executions and balances deliver.
-
-        Raises:
-            AuthError, PermissionDeniedError: the key is not accepted, or lacks something, which is named.
-            ConnectError, TlsError, HandshakeError: no connection within `ready_s`, with the last reason.
-            SubscriptionError: the exchange refused both channels.
-            ClosedError: it was opened before, or closed meanwhile.
-        """
-        if self.line.connection is not None:
-            raise ClosedError("an account is opened once; make a new one")
-        try:
-            async with asyncio.timeout(self._ready_s):
-                await self.rest.open()
-                await self.rest.instruments()  # so that what REST tells is understood when it is needed
-                await self.line.start(self._record)
-        except TimeoutError:
-            error = self._not_ready()
-            await self.close()
-            raise error from None
-        except (KrakenFastError, asyncio.CancelledError):
-            await self.close()
-            raise
+        """Check the key, connect, subscribe, and wait until executions and balances deliver; see `PrivateFace.open`."""
+        await super().open()
         self._state.refresh_holds()
-
-    def _not_ready(self) -> KrakenFastError:
-        if self.tokens.error is not None:
-            return self.tokens.error
-        connection = self.line.connection
-        if connection is None or connection.state not in (LineState.LIVE, LineState.SUSPECT):
-            return (None if connection is None else connection.error) or ConnectError(
-                f"no connection within {self._ready_s:g} s"
-            )
-        channel, symbol = self.line.awaited or ("executions", "")
-        return SubscriptionError(channel, symbol, f"nothing delivered within {self._ready_s:g} s")
 
     async def close(self) -> None:
         """End it. Prompt, and may be called again; iterators end, reads keep giving the last values as stale."""
         await self._state.close()
-        await self.line.close()
-        await self.tokens.close()
-        if self._owns_rest:
-            await self.rest.close()
-        for stream in tuple(self._streams):
-            stream.finish(None)
-
-    # Iterating -----------------------------------------------------------------------------------------------
-
-    def events(self) -> EventStream:
-        """Iterate over what happens from now on: reports, fills, balances and notices, each one."""
-        stream = EventStream(self._events_max, self._drop_stream)
-        self._streams.append(stream)
-        if not self.line.is_open:
-            stream.finish(None)
-        return stream
-
-    def __aiter__(self) -> EventStream:
-        return self.events()
-
-    def _drop_stream(self, stream: EventStream) -> None:
-        if stream in self._streams:
-            self._streams.remove(stream)
-
-    def _tell(self, event: Event) -> None:
-        for stream in tuple(self._streams):
-            stream.put(event)
-            if isinstance(event, LineChange) and event.new == "closed":
-                connection = self.line.connection
-                is_ours = connection is None or event.reason == "closed by us"
-                stream.finish(None if is_ours else connection.error)  # type: ignore[union-attr]
-        self._call(self.on_notice, event)
-
-    def _put(self, callback: Callable[[Any], None] | None, event: Event) -> None:
-        for stream in self._streams:
-            stream.put(event)
-        self._call(callback, event)
-
-    def _call(self, callback: Callable[[Any], None] | None, value: Any) -> None:
-        if callback is None:
-            return
-        try:
-            callback(value)
-        except Exception:  # noqa: BLE001 - whatever a user's callback raises
-            self.callback_failures += 1
-            _log.exception("a callback raised (%d so far); the account goes on", self.callback_failures)
+        await super().close()
 
     # Reading -------------------------------------------------------------------------------------------------
 
@@ -280,16 +160,6 @@ class Account:
     def age_ms(self) -> float | None:
         """Milliseconds since the line last proved orders and fills current; None before anything came."""
         return self.line.orders.age_ms
-
-    @property
-    def state(self) -> str:
-        """Of the line: down, backoff, connecting, live, suspect, closed."""
-        return "down" if self.line.connection is None else self.line.connection.state.value
-
-    @property
-    def status(self) -> SystemStatus | None:
-        """The engine's state as last told."""
-        return self.line.status
 
     def gapless_since(self, monotonic_ns: int) -> bool:
         """Whether executions are live, and missed nothing since that time of the clock."""

@@ -37,7 +37,7 @@ FLOORS = [
     {"order_sweep"},
     {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens", "lookup", "recovery"},
     {"session", "endpoints", "order_core", "order_cancels", "orders", "shares", "readings", "health", "availability"},
-    {"private_session"},
+    {"private_session", "private_face"},
     {"feed", "lines", "clients", "delivery", "fallback", "account_source", "account", "account_state"},
     {"gaps", "validate", "reader"},
     {"coordinator"},
