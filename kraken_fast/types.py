@@ -17,6 +17,9 @@ OrderStatus = Literal["unknown", "pending_new", "new", "partially_filled", "fill
 BOOK_DEPTHS = (10, 25, 100, 500, 1000)
 """Depths that the exchange offers for `book`. Source: websocket-v2 channel book."""
 
+LEVEL3_DEPTHS = (10, 100, 1000)
+"""Depths that the exchange offers for `level3`, in price levels. Source: websocket-v2 channel level3."""
+
 OHLC_INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 """Candle lengths in minutes that the exchange offers. Source: websocket-v2 channel ohlc."""
 
@@ -174,3 +177,37 @@ class Wallet(NamedTuple):
     type: str
     id: str
     balance: Decimal
+
+
+class QueuedOrder(NamedTuple):
+    """One order of a level-3 book.
+
+    Attributes:
+        qty: what is left of it, and shown.
+        exch_ns: when it was placed or last changed, ns since epoch.
+    """
+
+    order_id: str
+    price: Decimal
+    qty: Decimal
+    exch_ns: int | None
+
+
+class QueuePosition(NamedTuple):
+    """Where an order stands in a level-3 book.
+
+    Attributes:
+        side: bid or ask.
+        price, qty: of the order.
+        orders_ahead, qty_ahead: of its price, filled before it.
+        orders_behind: of its price, filled after it.
+        levels_ahead: better prices of its side; 0 at the best.
+    """
+
+    side: Literal["bid", "ask"]
+    price: Decimal
+    qty: Decimal
+    orders_ahead: int
+    qty_ahead: Decimal
+    orders_behind: int
+    levels_ahead: int

@@ -14,10 +14,10 @@ from libc.string cimport memset
 
 from .decode_account cimport take_balances, take_executions
 from .decode_control cimport take_ack, take_instrument, take_status
-from .decode_market cimport take_book, take_ohlc, take_ticker, take_trade
+from .decode_market cimport take_book, take_level3, take_ohlc, take_ticker, take_trade
 from .defs cimport (
-    CHANNEL_BALANCES, CHANNEL_BOOK, CHANNEL_EXECUTIONS, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT, CHANNEL_OHLC,
-    CHANNEL_STATUS, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN, FAILED, IGNORED, OK, REFUSED, Channel, Status,
+    CHANNEL_BALANCES, CHANNEL_BOOK, CHANNEL_EXECUTIONS, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT, CHANNEL_LEVEL3,
+    CHANNEL_OHLC, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN, FAILED, IGNORED, OK, REFUSED, Channel, Status,
 )
 from .fields cimport is_text
 from .scan cimport Scanner
@@ -141,17 +141,16 @@ cdef class Decoder(Stores):
             result = take_trade(self, snapshot, recv_ns)
         elif channel == CHANNEL_OHLC:
             result = take_ohlc(self, snapshot, recv_ns)
+        elif channel == CHANNEL_LEVEL3:
+            result = take_level3(self, snapshot, recv_ns)
         elif channel == CHANNEL_EXECUTIONS:
             result = take_executions(self, snapshot, recv_ns)
         elif channel == CHANNEL_BALANCES:
             result = take_balances(self, snapshot, recv_ns)
         elif channel == CHANNEL_INSTRUMENT:
             result = take_instrument(self, snapshot)
-        elif channel == CHANNEL_STATUS:
-            result = take_status(self)
         else:
-            self.unknown += 1
-            return IGNORED
+            result = take_status(self)
         if result == OK:
             self.counts[<int>channel] += 1
         return result

@@ -13,6 +13,7 @@ from .balance_store cimport BalanceUpdate
 from .book cimport OrderBook
 from .defs cimport FAILED, OK, Status
 from .execution cimport Execution
+from .level3 cimport Level3Book
 from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, Candle, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
 from .order_store cimport Order
 
@@ -30,6 +31,9 @@ cdef class Handler:
     """
 
     cdef Status on_book(self, OrderBook book) except FAILED:
+        return OK
+
+    cdef Status on_level3(self, Level3Book book) except FAILED:
         return OK
 
     cdef Status on_ticker(self, LiveTicker ticker) except FAILED:
@@ -57,6 +61,9 @@ cdef class Handler:
         what the book holds is dropped when this returns, unless `book.give_up_verifying()` was called.
         """
 
+    def on_level3_lost(self, book, reason):
+        """The same of a Level3Book."""
+
     def on_gap(self, gap):
         """Trades were missed; `gap` is a types.Gap."""
 
@@ -82,8 +89,8 @@ cdef class Handler:
     def on_callback_error(self, channel, error):
         """A callback raised `error`; what was decoded is in the stores all the same.
 
-        `channel` is that of the callback (book, ticker, trade, ohlc, executions, balances), else the name of the
-        method that raised.
+        `channel` is that of the callback (book, level3, ticker, trade, ohlc, executions, balances), else the name of
+        the method that raised.
         """
 
     cdef Status failed(self, str channel, object error) except FAILED:
@@ -106,7 +113,7 @@ cdef class Callbacks(Handler):
     Attributes:
         forward: a Handler that is told first, without crossing into Python when it is written in Cython.
         latency: a Histogram of the time from a book message's arrival to the end of its callback.
-        book, ticker: called with the live store, which is reused: valid during the call.
+        book, level3, ticker: called with the live store, which is reused: valid during the call.
         trade, candle: called with an immutable Trade or Candle.
         execution, balance: called with an immutable Execution or BalanceUpdate.
     """
@@ -178,4 +185,14 @@ cdef class Callbacks(Handler):
                 self.balance(update)
             except Exception as error:
                 self.failed("balances", error)
+        return OK
+
+    cdef Status on_level3(self, Level3Book book) except FAILED:
+        if self.forward is not None:
+            self.forward.on_level3(book)
+        if self.level3 is not None:
+            try:
+                self.level3(book)
+            except Exception as error:
+                self.failed("level3", error)
         return OK

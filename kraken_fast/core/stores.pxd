@@ -4,6 +4,7 @@ from .balance_store cimport BalanceStore
 from .book cimport OrderBook
 from .defs cimport CHANNEL_COUNT, FAILED, Status
 from .handler cimport Handler
+from .level3 cimport Level3Book
 from .line cimport Line
 from .market cimport Words
 from .order_store cimport OrderStore
@@ -50,6 +51,7 @@ cdef class Stores(MessageSink):
     # `at` is where understanding ended, NULL when the whole was read; `symbol` is "" when it must be searched for.
     cdef Status refuse(self, const char* at, const char* reason, str symbol) except FAILED
     cdef Status lose_book(self, OrderBook book, str reason) except FAILED
+    cdef Status lose_level3(self, Level3Book book, str reason) except FAILED
     cdef Status _doubt(self, Sequenced store, str channel) except FAILED
     cdef Status _distrust(self, str channel, list symbols) except FAILED
 

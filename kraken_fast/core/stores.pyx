@@ -19,6 +19,7 @@ from .balance_store cimport BalanceStore
 from .book cimport OrderBook
 from .defs cimport BOOK_EMPTY, BOOK_INVALID, BOOK_UNVERIFIED, FAILED, OK, REFUSED, Status
 from .handler cimport Handler
+from .level3 cimport Level3Book
 from .line cimport Line
 from .market cimport CandleLog, LiveTicker, TradeLog, Words
 from .order_store cimport OrderStore
@@ -81,6 +82,15 @@ cdef class Stores(MessageSink):
             )
         return slot.book
 
+    def want_level3(self, str symbol, int depth):
+        """Keep a level-3 book for `symbol` at `depth` price levels a side; give it. One of another depth goes."""
+        cdef Slot slot = self._new_slot(symbol)
+        if slot.level3 is None or slot.level3.depth != depth:
+            slot.level3 = Level3Book(
+                symbol, depth, line=self.line, price_scale=slot.price_scale, qty_scale=slot.qty_scale,
+            )
+        return slot.level3
+
     def want_ticker(self, str symbol):
         """Keep a ticker for `symbol`; give it."""
         cdef Slot slot = self._new_slot(symbol)
@@ -127,6 +137,8 @@ cdef class Stores(MessageSink):
             return
         if channel == "book":
             slot.book = None
+        elif channel == "level3":
+            slot.level3 = None
         elif channel == "ticker":
             slot.ticker = None
         elif channel == "trade":
@@ -138,6 +150,11 @@ cdef class Stores(MessageSink):
         """The live OrderBook of `symbol`, None if none is kept."""
         cdef Slot slot = self.find(symbol)
         return None if slot is None else slot.book
+
+    def level3(self, str symbol):
+        """The live Level3Book of `symbol`, None if none is kept."""
+        cdef Slot slot = self.find(symbol)
+        return None if slot is None else slot.level3
 
     def ticker(self, str symbol):
         """The LiveTicker of `symbol`, None if none is kept."""
@@ -169,6 +186,8 @@ cdef class Stores(MessageSink):
         for slot in self.symbols.slots:
             if slot.book is not None and slot.book._state != BOOK_EMPTY:
                 slot.book.invalidate_to(BOOK_INVALID)
+            if slot.level3 is not None and slot.level3._state != BOOK_EMPTY:
+                slot.level3.invalidate_to(BOOK_INVALID)
         if self.orders is not None:
             self.orders.begin_epoch()
         if self.balances is not None:
@@ -249,6 +268,11 @@ cdef class Stores(MessageSink):
                     self.lose_book(slot.book, "malformed")
                 else:
                     slot.book._doubtful = True
+            if slot.level3 is not None and channel in ("", "level3"):
+                if named:
+                    self.lose_level3(slot.level3, "malformed")
+                else:
+                    slot.level3._doubtful = True
         return OK
 
     cdef Status _doubt(self, Sequenced store, str channel) except FAILED:
@@ -261,6 +285,12 @@ cdef class Stores(MessageSink):
         if book._state != BOOK_UNVERIFIED:
             book.invalidate_to(BOOK_INVALID)
         self.tell(self.handler.on_book_lost, (book, reason))
+        return OK
+
+    cdef Status lose_level3(self, Level3Book book, str reason) except FAILED:
+        if book._state != BOOK_UNVERIFIED:
+            book.invalidate_to(BOOK_INVALID)
+        self.tell(self.handler.on_level3_lost, (book, reason))
         return OK
 
 

@@ -66,7 +66,7 @@ def test_the_catalogue_decodes_field_by_field() -> None:
 
 def test_the_recorded_acknowledgements_are_understood() -> None:
     known = {
-        "book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat", "executions", "balances",
+        "book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat", "executions", "balances", "level3",
     }  # fmt: skip
     for raw in corpus.recorded_lines("acks-errors-private-2024-2025.jsonl"):
         witness = Witness()
