@@ -1,8 +1,8 @@
 """What an order costs on our side: from the call of `add_order` to its bytes on the socket, and its parts.
 
 The line is a picows connection over loopback whose peer reads and says nothing; answers are given by hand between the
-measured calls. The journal is a file that is written and not synced, for a killed process loses nothing of it. Times are the thread's own, so that a neighbour who takes the core is
-not counted.
+measured calls. The journal is a file that is written and not synced, for a killed process loses nothing of it. Times
+are the thread's own, so that a neighbour who takes the core is not counted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .effort import Effort
 
 TOKEN = "HmV7qk0pXo3Yd1r9sT/4nB+ZcLw8eUj2GfRaQ5xIt6k"
 BTC = Instrument(
-    "BTC/USD", "BTC", "USD", "online", 1, 8, 5, Decimal("0.1"), Decimal("0.00000001"), Decimal("0.00005"), Decimal("0.5")
+    "BTC/USD", "BTC", "USD", "online", 1, 8, 5, Decimal("0.1"), Decimal("1e-8"), Decimal("0.00005"), Decimal("0.5")
 )
 TERMS: dict[str, Any] = {
     "symbol": "BTC/USD", "side": "buy", "order_type": "limit", "order_qty": Decimal("0.02"),

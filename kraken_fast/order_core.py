@@ -104,7 +104,9 @@ class OrderCore:
         self.clock = clock or SystemClock()
         self.exchange_time = ExchangeTime()
         self.table = OrderTable(journal, TradingBudget(self.settings.tier))
-        self.resolution = Resolution(self.table, self.exchange_time, line.gapless_since)
+        self.resolution = Resolution(
+            self.table, self.exchange_time, line.gapless_since, rest_lag_s=self.settings.rest_lag_s
+        )
         self.switch = DeadMansSwitch(timeout_s=self.settings.switch_s or 60, renew_s=self.settings.renew_s)
         self.status: SystemStatus | None = None
         self.on_event: Callable[[str], None] = lambda _text: None
