@@ -182,7 +182,7 @@ class UnifiedDataCoordinator:
             shares=self._ledger,
             rest_wait_s=rest_wait_s,
         )
-        self._availability = Availability(self.symbols)
+        self._availability = {channel: Availability(self.symbols) for channel in switched}
         self._everything = frozenset(self.symbols)
         self._off: dict[str, set[str]] = {channel: set(self.symbols) for channel in switched}
         self._timer: asyncio.TimerHandle | None = None
@@ -490,9 +490,12 @@ class UnifiedDataCoordinator:
             return
         if "trade" in self.channels:
             self._rest.want("trade", () if self._lines.is_any_alive else self.symbols)
-        channel = next(iter(self._off), "")
-        missing = [symbol for symbol in self._off.get(channel, ()) if not self._is_available(channel, symbol)]
-        self._availability.measure(missing, now_ns)
+        for channel in self._off:
+            self._measure(channel)
+
+    def _measure(self, channel: str) -> None:
+        missing = [symbol for symbol in self._off[channel] if not self._is_available(channel, symbol)]
+        self._availability[channel].measure(missing, self._clock.monotonic_ns)
 
     def _is_available(self, channel: str, symbol: str) -> bool:
         """Whether a reader could be served within `max_age_ms`, by a line or by REST."""
@@ -525,6 +528,8 @@ class UnifiedDataCoordinator:
         self._update(channel, symbol, self._clock.monotonic_ns, is_live=is_live)
         if not is_live:
             self._delivery.rest_value(channel, symbol, value)
+        if self._is_ready:
+            self._measure(channel)
 
     def _on_rest_trades(self, page: TradePage) -> None:
         offer_trades(self._arbiter, page.symbol, page.trades)
@@ -561,13 +566,21 @@ class UnifiedDataCoordinator:
         """
         return await self._validator.round()
 
-    def availability(self) -> dict[str, float]:
-        """Give for each symbol the share of time since the start in which it could be served within `max_age_ms`."""
-        return self._availability.shares(self._clock.monotonic_ns)
+    def availability(self, channel: str | None = None) -> dict[str, float]:
+        """Give for each symbol the share of time since the start in which it could be served within `max_age_ms`.
+
+        Args:
+            channel: ticker or book; None for the ticker if there is one. In an outage one REST call brings all
+                tickers, but a book takes one each, of one a second.
+        """
+        measured = self._availability.get(channel or next(reversed(self._availability), ""))
+        if measured is None:
+            raise ConfigError("channel", channel, f"one of {', '.join(self._availability) or 'none: none is switched'}")
+        return measured.shares(self._clock.monotonic_ns)
 
     def metrics(self) -> MetricsSnapshot:
         """Tell all that can be counted; see `metrics.MetricsServer` for Prometheus. Cost: O(symbols)."""
-        available = self.availability()
+        available = {channel: list(self.availability(channel).values()) for channel in self._availability}
         channel = next(iter(self._off), None)
         sources = {source.value: 0 for source in Source}
         for (each, _), switch in self._switches.items():
@@ -582,8 +595,8 @@ class UnifiedDataCoordinator:
             compared=self._arbiter.compared,
             window=self.shares(),
             whole=self.shares(whole=True),
-            availability_min=min(available.values()),
-            availability_mean=sum(available.values()) / len(available),
+            availability_min={channel: min(shares) for channel, shares in available.items()},
+            availability_mean={channel: sum(shares) / len(shares) for channel, shares in available.items()},
             checks=self.checks(),
             rest_calls=self._rest.calls,
             rest_failures=self._rest.failures,
