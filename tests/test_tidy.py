@@ -29,7 +29,7 @@ FLOORS = [
     {"core"},
     {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
     {"records", "rest_types", "instruments", "limits", "envelope", "rest_request", "exchange_time"},
-    {"engine_limits", "key_check", "rest_clock", "order_records", "order_rules", "journal", "deadman"},
+    {"engine_limits", "key_check", "rest_clock", "rest_sender", "order_records", "order_rules", "journal", "deadman"},
     {"order_request", "order_settings", "order_rate", "live_order", "order_line", "order_rest"},
     {"order_table", "order_restore"},
     {"pretrade", "resolution"},
