@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .account_source import AccountSource
 from .availability import Availability
@@ -59,6 +59,9 @@ from .shares import ShareLedger, Shares
 from .types import Instrument
 from .validate import CheckSummary, Validator
 
+if TYPE_CHECKING:
+    from .orders import OrderEntry  # its machinery is not needed for reading
+
 _log = logging.getLogger("kraken_fast.coordinator")
 
 CHANNELS = ("book", "ticker", "trade", "ohlc")
@@ -97,6 +100,7 @@ class UnifiedDataCoordinator:
         handler: a Handler, told of hot events in C before any Python callback.
         check_s: between two comparisons of the lines with REST; 0 makes none.
         tolerance: the largest difference of prices and volumes between sources that is no error.
+        orders: order entry that belongs to this account, made and closed by whoever gives it; see `orders`.
         rest_options: arguments of `RestClient`, if one is made.
         advanced: fields of `session.SessionSettings`.
 
@@ -124,6 +128,7 @@ class UnifiedDataCoordinator:
         handler: Handler | None = None,
         check_s: float = 10.0,
         tolerance: float = 0.01,
+        orders: OrderEntry | None = None,
         rest_options: Mapping[str, Any] | None = None,
         **advanced: Any,
     ) -> None:
@@ -146,6 +151,7 @@ class UnifiedDataCoordinator:
         self._client, self._owns_client = resolved.client, resolved.is_ours
         self._delivery = Delivery(events_max)
         self._delivery.forward = handler
+        self._orders = orders
         self._lines = Lines(
             _line_endpoints(lines, resolved.endpoints),
             SessionSettings(**advanced),
@@ -451,6 +457,17 @@ class UnifiedDataCoordinator:
                 instrument: Instrument = session.decoder.instruments[name]
                 return instrument
         raise UnknownSymbolError(symbol)
+
+    @property
+    def orders(self) -> OrderEntry:
+        """Order entry, as it was given.
+
+        Raises:
+            ConfigError: none was.
+        """
+        if self._orders is None:
+            raise ConfigError("orders", None, "an OrderEntry, given when the coordinator is made")
+        return self._orders
 
     @property
     def client(self) -> RestClient:
