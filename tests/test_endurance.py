@@ -1,4 +1,4 @@
-"""A minute of the endurance run: availability, truth, and what must not grow. The half hour: benchmarks/endurance.py."""
+"""A minute of the endurance run: availability, truth, what must not grow. The half hour: benchmarks/endurance.py."""
 
 from __future__ import annotations
 
