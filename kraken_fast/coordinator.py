@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from .account_source import AccountSource
+from .account_source import AccountSource, AccountStream
 from .availability import Availability
 from .clients import resolve_client
 from .config import (
@@ -100,6 +100,7 @@ class UnifiedDataCoordinator:
         handler: a Handler, told of hot events in C before any Python callback.
         check_s: between two comparisons of the lines with REST; 0 makes none.
         tolerance: the largest difference of prices and volumes between sources that is no error.
+        account: the account's stream, an open `Account`: balances and open orders come from it while it is live.
         orders: order entry that belongs to this account, made and closed by whoever gives it; see `orders`.
         rest_options: arguments of `RestClient`, if one is made.
         advanced: fields of `session.SessionSettings`.
@@ -128,6 +129,7 @@ class UnifiedDataCoordinator:
         handler: Handler | None = None,
         check_s: float = 10.0,
         tolerance: float = 0.01,
+        account: AccountStream | None = None,
         orders: OrderEntry | None = None,
         rest_options: Mapping[str, Any] | None = None,
         **advanced: Any,
@@ -171,7 +173,7 @@ class UnifiedDataCoordinator:
             since_ns=partial(last_trade_ns, self._arbiter),
         )
         self._gaps = GapFiller(self._arbiter, self._client, self._clock, self._ledger, self._delivery.notice)
-        self._account = AccountSource(self._client, self._clock, self._ledger, has_key=resolved.has_key)
+        self._account = AccountSource(self._client, self._clock, self._ledger, has_key=resolved.has_key, stream=account)
         self._validator = Validator(
             self._lines, self._client, self._ledger, self._delivery.notice, every_s=check_s, tolerance=tolerance
         )
