@@ -9,7 +9,7 @@ What is called live is compared with the clock: the markets of the box change ma
 whose last change is older than the tolerated silence would be stale served as live.
 
 Figures: availability within `max_age_ms` of tickers and books (worst symbol), messages a second of all lines together,
-growth of resident memory and of allocated blocks after a warm-up of a fifth, tasks and descriptors at most.
+growth of resident memory and of allocated blocks after a warm-up of a third, tasks and descriptors at most.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ async def run(seconds: float, rate: float, seed: int = 1) -> Figures:
                     next_strike = now + rng.uniform(*STRIKE_S)
                 tasks = max(tasks, len(asyncio.all_tasks()))
                 descriptors = max(descriptors, _descriptors())
-                if now - begun > seconds / 5 and (not rss or now - rss[-1][0] >= max(1.0, seconds / 200)):
+                if now - begun > seconds / 3 and (not rss or now - rss[-1][0] >= max(1.0, seconds / 200)):
                     gc.collect()
                     rss.append((now, _rss_mib()))
                     blocks.append((now, float(sys.getallocatedblocks())))
