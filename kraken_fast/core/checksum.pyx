@@ -190,6 +190,27 @@ cdef uint32_t finish(Token first, Token second, bint portable) noexcept nogil:
     return ~(crc ^ second.crc ^ START[first.length + second.length])
 
 
+cdef inline uint32_t _behind(uint32_t crc, uint32_t length) noexcept nogil:
+    """A register, shifted over `length` bytes. SAFE: what goes into the tables is below 384."""
+    while length >= 384:
+        crc = _through(SHIFT32[11], crc)
+        length -= 352
+    if length >= 32:
+        crc = _through(SHIFT32[length >> 5], crc)
+    return _through(SHIFT[length & 31], crc)
+
+
+cdef Token follow(Token first, Token second) noexcept nogil:
+    cdef Token both
+    both.crc = _behind(first.crc, second.length) ^ second.crc
+    both.length = first.length + second.length
+    return both
+
+
+cdef uint32_t seal(Token whole) noexcept nogil:
+    return ~(whole.crc ^ _behind(0xFFFFFFFF, whole.length))
+
+
 def has_clmul():
     """Whether this CPU multiplies carry-less in hardware, so that the fast path is taken."""
     return bool(HAS_CLMUL)

@@ -1,11 +1,11 @@
 cimport cython
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from .book cimport RawLevel
 from .defs cimport Channel, Status
 from .grammar cimport Fault
 from .rfc3339 cimport DateCache
-from .tables cimport Record, Row, Table, Value
+from .tables cimport Item, Record, Row, Table, Value
 
 
 cdef enum:
@@ -21,6 +21,8 @@ cdef class Scanner:
     cdef int record_count
     cdef RawLevel* levels
     cdef int level_count
+    cdef Item* items
+    cdef int item_count
     cdef Fault fault               # after REFUSED
 
     cdef const Table* _head
@@ -30,6 +32,7 @@ cdef class Scanner:
     cdef uint32_t _all_digits
     cdef int _record_capacity
     cdef int _level_capacity
+    cdef int _item_capacity
     cdef char* _unescaped
     cdef Py_ssize_t _unescaped_size
     cdef Py_ssize_t _unescaped_capacity
@@ -50,7 +53,7 @@ cdef class Scanner:
 
     cdef const char* _object(self, const char* p, const Table* table, Record* record) noexcept
     cdef const char* _members(
-        self, const char* p, const Table* table, Record* record, const Row* row, uint32_t named,
+        self, const char* p, const Table* table, Record* record, const Row* row, uint64_t named,
     ) noexcept
     cdef void _learn_opening(self, const char* message) noexcept
     cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept
@@ -61,6 +64,7 @@ cdef class Scanner:
     cdef const char* _escaped_time(self, const char* p, Value* value) noexcept
     cdef const char* _levels_list(self, const char* p, Value* value) noexcept
     cdef bint _more_levels(self, const char* p) noexcept
+    cdef const char* _items(self, const char* p, const Table* table, Value* value) noexcept
     cdef const char* _any_level(self, const char* p, RawLevel* level) noexcept
     cdef const char* _rows(self, const char* p, const Table* table, Value* value) noexcept
     cdef const char* _data(self, const char* p) noexcept

@@ -30,14 +30,15 @@ from .plain cimport plain_number, plain_text, plain_uint
 from .rfc3339 cimport plain_time, rfc3339
 from .tables cimport (
     HEAD_CHANNEL, HEAD_DATA, HEAD_TYPE, KIND_AMOUNT, KIND_BOOL, KIND_CHANNEL, KIND_CHECKSUM, KIND_COUNT, KIND_DATA,
-    KIND_DECIMAL, KIND_LEVELS, KIND_ROWS, KIND_TEXT, KIND_TIME, KIND_UINT, NUMBER_WIDE, Record, Row, Table, Value,
-    channel_named, head_table, instrument_table, level_table, row_tables,
+    KIND_DECIMAL, KIND_ITEMS, KIND_LEVELS, KIND_ROWS, KIND_TEXT, KIND_TIME, KIND_UINT, NUMBER_WIDE, Item, Record, Row,
+    Table, Value, channel_named, head_table, instrument_table, level_table, row_tables,
 )
 
 
 cdef enum:
     LEVELS_MAX = 10_000          # a snapshot of depth 1,000 has 2,000
     RECORDS_MAX = 20_000         # an instrument snapshot has about 1,700
+    ITEMS_MAX = 100_000          # orders of a level-3 snapshot of depth 1,000
     TEXT_MAX = 4_096             # bytes of one string that we keep
 
 
@@ -117,6 +118,7 @@ cdef class Scanner:
     def __dealloc__(self):
         PyMem_Free(self.records)
         PyMem_Free(self.levels)
+        PyMem_Free(self.items)
         PyMem_Free(self._unescaped)
 
     def __init__(self):
@@ -127,7 +129,9 @@ cdef class Scanner:
         self.records = <Record*>PyMem_Malloc(self._record_capacity * sizeof(Record))
         self._level_capacity = 64
         self.levels = <RawLevel*>PyMem_Malloc(self._level_capacity * sizeof(RawLevel))
-        if self.records is NULL or self.levels is NULL:
+        self._item_capacity = 8
+        self.items = <Item*>PyMem_Malloc(self._item_capacity * sizeof(Item))
+        if self.records is NULL or self.levels is NULL or self.items is NULL:
             raise MemoryError()
 
     cdef Status scan(self, const char* message, Py_ssize_t size) noexcept:
@@ -137,6 +141,7 @@ cdef class Scanner:
         self.level_count = 0
         self._any_digits = 0
         self._all_digits = <uint32_t>-1
+        self.item_count = 0
         self._unescaped_size = 0
         self._data_later = NULL
         self.fault.reason = NULL
@@ -195,6 +200,10 @@ cdef class Scanner:
             self._level_capacity = 64
             self.levels = <RawLevel*>PyMem_Realloc(self.levels, self._level_capacity * sizeof(RawLevel))
             self.level_count = 0
+        if self._item_capacity > 1024:
+            self._item_capacity = 8
+            self.items = <Item*>PyMem_Realloc(self.items, self._item_capacity * sizeof(Item))
+            self.item_count = 0
         if self._unescaped_capacity > 65_536:
             PyMem_Free(self._unescaped)
             self._unescaped = NULL
@@ -209,15 +218,16 @@ cdef class Scanner:
         return self._members(p + 1, table, record, &table.rows[0], 0)
 
     cdef const char* _members(
-        self, const char* p, const Table* table, Record* record, const Row* row, uint32_t named,
+        self, const char* p, const Table* table, Record* record, const Row* row, uint64_t named,
     ) noexcept:
         """An object from a key on, at which `row` is expected; those in `named` were read before."""
-        cdef uint32_t empty = 0
+        cdef uint64_t empty = 0
         cdef const char* end
         while True:
             if _matches(row, p):
                 p += row.key_size
             else:
+                self._row = row
                 p = self._key(p, table, named == 0)
                 if p is NULL:
                     return NULL
@@ -255,17 +265,19 @@ cdef class Scanner:
         return p + 1
 
     cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept:
-        """Read on to the value of the next key that the table knows, and leave its row in `_row`.
+        """Read on to the value of the next key that the table knows, and put its row where the expected one is, `_row`.
 
         At the object's end `_row` is NULL. Keys that the table does not know are passed over with their values.
         """
         cdef Value name
+        cdef const Row* known = self._row
         cdef Py_ssize_t kept = self._unescaped_size
-        cdef int i
-        for i in range(table.count):                         # another order than the usual one
-            if _matches(&table.rows[i], p):
-                self._row = &table.rows[i]
-                return p + self._row.key_size
+        cdef int i, _place
+        for _place in range(table.count):    # as it is usually written, in another place: most often a little ahead
+            known = known + 1 if known < &table.rows[table.count] else &table.rows[0]
+            if _matches(known, p):
+                self._row = known
+                return p + known.key_size
         self._row = NULL
         while True:
             p = past_space(p)
@@ -333,6 +345,10 @@ cdef class Scanner:
             return p
         if kind == KIND_ROWS:
             return self._rows(p, row.table, value)
+        if kind == KIND_ITEMS:
+            p = self._items(p, row.table, value)
+            self._null = False               # which may be of a value in it
+            return p
         value.text = p
         p = skip(p, &self.fault)
         if p is not NULL:
@@ -381,6 +397,37 @@ cdef class Scanner:
                 p = past_space(p)
             if p[0] == c']':
                 value.size = <int32_t>(self.record_count - value.num)
+                return p + 1
+            if p[0] != c',':
+                return fail(&self.fault, p, b"a comma or the end of the list was expected")
+            p = past_space(p + 1)
+
+    cdef const char* _items(self, const char* p, const Table* table, Value* value) noexcept:
+        cdef Item* larger
+        value.num = self.item_count
+        if p[0] != c'[':
+            return fail(&self.fault, p, b"a list was expected")
+        p = past_space(p + 1)
+        if p[0] == c']':
+            value.size = 0
+            return p + 1
+        while True:
+            if self.item_count == self._item_capacity:
+                if self.item_count >= ITEMS_MAX:
+                    return fail(&self.fault, p, b"too many entries in a list")
+                larger = <Item*>PyMem_Realloc(self.items, 2 * self._item_capacity * sizeof(Item))
+                if larger is NULL:
+                    return fail(&self.fault, p, b"out of memory")
+                self.items = larger
+                self._item_capacity *= 2
+            # SAFE: an item begins as a record does, and no table of items has more than ITEM_VALUES slots.
+            p = self._object(p, table, <Record*>&self.items[self.item_count])
+            if p is NULL:
+                return NULL
+            self.item_count += 1
+            p = past_space(p)
+            if p[0] == c']':
+                value.size = <int32_t>(self.item_count - value.num)
                 return p + 1
             if p[0] != c',':
                 return fail(&self.fault, p, b"a comma or the end of the list was expected")
