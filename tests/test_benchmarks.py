@@ -19,7 +19,7 @@ GATES: list[dict[str, Any]] = tomllib.loads((BENCHMARKS / "gates.toml").read_tex
 # `benchmarks` is found beside us and takes the uncompiled tree off the path by itself.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
 
-IN_PROCESS = ("book", "checksum", "decode", "delivery", "stores")
+IN_PROCESS = ("account", "book", "checksum", "decode", "delivery", "stores")
 
 
 def run(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from .defs cimport FAILED, Status
 from .packed cimport Packed
@@ -16,9 +16,15 @@ cdef class BalanceUpdate(Packed):
 cdef class AssetBalance:
     cdef str asset
     cdef BalanceUpdate last
-    cdef dict wallets            # (type, id) -> Decimal, as of the row before the first pending one
-    cdef list pending            # rows since
+    cdef dict wallets            # (type, id) -> Decimal, without the run; None: those that `listed` lists
+    cdef BalanceUpdate listed
+    cdef BalanceUpdate run       # first of a run of entries of one wallet; None: there is none
+    cdef int64_t total           # of the run, amounts less fees
+    cdef int digits              # its decimals, -1 before the first
 
+    cdef Status take(self, BalanceUpdate update) except FAILED
+    cdef bint _add(self, BalanceUpdate update) noexcept
+    cdef Status _move(self, BalanceUpdate of, object change) except FAILED
     cdef Status settle(self) except FAILED
 
 

@@ -14,10 +14,12 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from ..types import Wallet
 from .packed import as_decimal
 
-from libc.stdint cimport uint64_t
+cimport cython
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcmp
 
 from .defs cimport CHANNEL_BALANCES, FAILED, IGNORED, OK, Status
+from .fixed cimport SCALE_MAX, fixed_decimal
 from .line cimport Line
 from .packed cimport Fields, Kinds, Packed, kinds_of, value_number, value_text
 from .sequenced cimport Sequenced
@@ -25,7 +27,7 @@ from .tables cimport (
     BALANCE_AMOUNT, BALANCE_ASSET, BALANCE_ASSET_CLASS, BALANCE_BALANCE, BALANCE_CATEGORY, BALANCE_FEE,
     BALANCE_LEDGER_ID, BALANCE_REF_ID, BALANCE_SUBTYPE, BALANCE_TIMESTAMP, BALANCE_TYPE, BALANCE_USER,
     BALANCE_WALLETS, BALANCE_WALLET_ID, BALANCE_WALLET_TYPE, WALLET_BALANCE, WALLET_ID, WALLET_TYPE, Item, Record,
-    row_tables,
+    Value, row_tables,
 )
 
 
@@ -37,7 +39,8 @@ cdef enum:
     WALLET_SLOTS = 3
     ASSETS_MAX = 10_000          # the exchange lists about 600
     ENTRIES_MAX = 1_000          # ledger entries kept
-    PENDING_MAX = 64             # of one asset, whose wallets nobody asked for meanwhile
+
+cdef int64_t SMALL = INT64_MAX // 4      # numbers up to it add up within an int64
 
 cdef Kinds KINDS = kinds_of(row_tables()[<int>CHANNEL_BALANCES])
 cdef Kinds WALLET_KINDS = kinds_of(row_tables()[<int>CHANNEL_BALANCES].rows[<int>BALANCE_WALLETS].table)
@@ -57,6 +60,7 @@ cdef BalanceUpdate new_balance_update(const Record* row, const Item* items, bint
     return update
 
 
+@cython.no_gc
 cdef class BalanceUpdate(Packed):
     """What one row of `balances` told: an asset's balance, or the ledger entry that changed it; immutable.
 
@@ -189,25 +193,69 @@ FIELDS.learn(row_tables()[<int>CHANNEL_BALANCES], {"wallets": _as_wallets})
 # ---------------------------------------------------------------------------------------------- the store
 
 cdef class AssetBalance:
-    """One asset: the last row that told its total, and its wallets as of some rows ago."""
+    """One asset: the last row that told its total, its wallets as of some rows ago, and the sum of the rows since."""
 
     def __cinit__(self):
         self.wallets = {}
-        self.pending = []
+
+    cdef Status take(self, BalanceUpdate update) except FAILED:
+        """Count a row in. Entries of one wallet, as nearly all are, only add up integers."""
+        self.last = update
+        if update.seen >> BALANCE_WALLETS & 1:
+            self.run = None
+            self.wallets = None              # those of `listed`, once somebody asks
+            self.listed = update
+        elif update.seen >> BALANCE_AMOUNT & 1 and not self._add(update):
+            self.settle()
+            self.run = update
+            self.total = 0
+            self.digits = -1
+            if not self._add(update):        # beyond an int64
+                self._move(update, _EXACT.subtract(update.amount, update.fee or Decimal(0)))
+                self.run = None
+        return OK
+
+    cdef bint _add(self, BalanceUpdate update) noexcept:
+        """Add an entry to the run, if it is of its wallet, has its decimals, and fits."""
+        cdef const Value* amount = update.value(BALANCE_AMOUNT)
+        cdef const Value* fee = update.value(BALANCE_FEE)
+        if self.run is None or amount is NULL or not (
+                _same_text(self.run.value(BALANCE_WALLET_ID), update.value(BALANCE_WALLET_ID))
+                and _same_text(self.run.value(BALANCE_WALLET_TYPE), update.value(BALANCE_WALLET_TYPE))):
+            return False
+        if self.digits < 0:
+            self.digits = amount.digits
+        if not _is_small(amount, self.digits) or (fee is not NULL and not _is_small(fee, self.digits)):
+            return False
+        if not -SMALL <= self.total <= SMALL:
+            return False
+        self.total += amount.num - (fee.num if fee is not NULL else 0)
+        return True
+
+    cdef Status _move(self, BalanceUpdate of, object change) except FAILED:
+        key = (of.wallet_type or "spot", of.wallet_id or "main")
+        self.wallets[key] = _EXACT.add(self.wallets.get(key, Decimal(0)), change)
+        return OK
 
     cdef Status settle(self) except FAILED:
         """Bring the wallets up to the last row."""
-        cdef BalanceUpdate update
-        zero = Decimal(0)
-        for update in self.pending:
-            if update.seen >> BALANCE_WALLETS & 1:
-                self.wallets = {(kind, wallet): balance for kind, wallet, balance in update.wallets}
-            elif update.seen >> BALANCE_AMOUNT & 1:
-                key = (update.wallet_type or "spot", update.wallet_id or "main")
-                change = _EXACT.subtract(update.amount, update.fee or zero)
-                self.wallets[key] = _EXACT.add(self.wallets.get(key, zero), change)
-        self.pending = []
+        if self.wallets is None:
+            self.wallets = {(kind, wallet): balance for kind, wallet, balance in self.listed.wallets}
+        if self.run is not None and self.digits >= 0:
+            self._move(self.run, fixed_decimal(self.total, self.digits))
+        self.run = None
         return OK
+
+
+cdef bint _same_text(const Value* a, const Value* b) noexcept:
+    if a is NULL or b is NULL:
+        return a is b
+    return a.size == b.size and memcmp(a.text, b.text, a.size) == 0
+
+
+cdef bint _is_small(const Value* value, int digits) noexcept:
+    """Whether a number has these decimals and is far from the ends of an int64."""
+    return value.digits == digits and digits <= SCALE_MAX and not value.form and -SMALL <= value.num <= SMALL
 
 
 cdef class BalanceStore(Sequenced):
@@ -282,10 +330,7 @@ cdef class BalanceStore(Sequenced):
         if held is None:
             self.dropped += 1
             return IGNORED
-        held.last = update
-        held.pending.append(update)
-        if len(held.pending) > PENDING_MAX:
-            held.settle()
+        held.take(update)
         if update.seen >> BALANCE_LEDGER_ID & 1:
             self._entries.append(update)
         return OK

@@ -14,6 +14,8 @@ from ..types import Contingent, Fee, Triggers
 
 from libc.stdint cimport uint64_t
 
+cimport cython
+
 from .defs cimport CHANNEL_EXECUTIONS
 from .packed cimport Fields, Kinds, Packed, kinds_of, value_number, value_text
 from .tables cimport (
@@ -82,6 +84,7 @@ cdef object nested(int slot, str text):
     return _filled(Triggers if slot == EXEC_TRIGGERS else Contingent, _json(text))
 
 
+@cython.no_gc
 cdef class Execution(Packed):
     """One report about an order; immutable. What was not sent is None; numbers are Decimals with the decimals sent.
 

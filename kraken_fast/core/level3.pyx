@@ -464,7 +464,9 @@ cdef class Level3Book(Level3):
         self._by_time = not self._by_time
         return False
 
-    cdef bint _load(self, const Item* bids, int bid_count, const Item* asks, int ask_count, uint32_t checksum) except -1:
+    cdef bint _load(
+        self, const Item* bids, int bid_count, const Item* asks, int ask_count, uint32_t checksum,
+    ) except -1:
         cdef int i
         self._clear()
         for i in range(bid_count):

@@ -17,6 +17,7 @@ Bench: benchmarks/bench_account.py.
 from collections import deque
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint64_t
@@ -138,6 +139,7 @@ cdef int _compare(Execution ours, Execution theirs, int slot) except -2:
 
 # ---------------------------------------------------------------------------------------------- one order
 
+@cython.no_gc                            # reports know nothing of orders: there are no circles
 cdef class Order:
     """An order as the exchange told it so far; the same object all its life. Numbers are Decimals, None if not told.
 

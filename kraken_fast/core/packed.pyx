@@ -67,6 +67,7 @@ cdef object value_number(const Value* value):
 
 
 @cython.freelist(64)
+@cython.no_gc                            # what it refers to is older than itself: there are no circles
 cdef class Packed:
     """What one row of a message told; immutable.
 

@@ -5,11 +5,15 @@ from .book cimport RawLevel
 from .defs cimport Channel, Status
 from .grammar cimport Fault
 from .rfc3339 cimport DateCache
-from .tables cimport Item, Record, Row, Table, Value
+from .tables cimport ROWS_MAX, Item, Record, Row, Table, Value
 
 
 cdef enum:
     OPENING_MAX = 64                # bytes of a message's beginning that are remembered
+    SUCCESSORS = 4                  # rows remembered of those that came where another was expected
+
+
+ctypedef const Row* Successor
 
 
 @cython.final
@@ -42,6 +46,7 @@ cdef class Scanner:
     cdef Py_ssize_t _opening_size
     cdef Channel _opening_channel
     cdef const char* _opened       # where it lay; NULL if it began otherwise
+    cdef Successor[ROWS_MAX + 1][SUCCESSORS] _after    # [row that was expected]: the rows that came instead
     cdef bint _null                # the value read last was null
     cdef DateCache _dates
 

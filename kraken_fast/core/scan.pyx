@@ -272,11 +272,19 @@ cdef class Scanner:
         cdef Value name
         cdef const Row* known = self._row
         cdef Py_ssize_t kept = self._unescaped_size
+        cdef Successor* seen = self._after[known - &table.rows[0]]      # SAFE: at most the row behind the last
+        cdef Successor held
         cdef int i, _place
+        for i in range(SUCCESSORS):
+            held = seen[i]
+            if &table.rows[0] <= held < &table.rows[table.count] and _matches(held, p):
+                self._row = held
+                return p + held.key_size
         for _place in range(table.count):    # as it is usually written, in another place: most often a little ahead
             known = known + 1 if known < &table.rows[table.count] else &table.rows[0]
             if _matches(known, p):
-                self._row = known
+                memmove(seen + 1, seen, (SUCCESSORS - 1) * sizeof(Successor))
+                seen[0] = self._row = known
                 return p + known.key_size
         self._row = NULL
         while True:
