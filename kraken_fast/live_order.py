@@ -31,9 +31,11 @@ EVIDENCE_MAX = 64
 """The first half of an order's evidence is kept, and the latest half."""
 
 _S = OrderState
-_RANK = {_S.DRAFT: 0, _S.JOURNALLED: 1, _S.SENT: 2, _S.UNKNOWN: 2, _S.ACKED: 3, _S.OPEN: 4, _S.PARTIAL: 5}
 _ENDS_HERE = frozenset({_S.NOT_SENT, _S.NOT_PLACED, _S.REJECTED})
 """Ends that say that the exchange never had the order."""
+
+_NO_FEES: dict[str, Decimal] = {}
+"""Never written to: an order gets its own with its first fill."""
 
 _BY_EVENT = {
     "pending_new": _S.ACKED,
@@ -113,7 +115,7 @@ class Order:
         self.is_external = is_external
         self.state = _S.DRAFT
         self.cost = ZERO
-        self.fees: dict[str, Decimal] = {}
+        self.fees: dict[str, Decimal] = _NO_FEES
         self.fee_usd_equiv: Decimal | None = None
         self.reason = ""
         self.error: KrakenFastError | None = None
@@ -124,7 +126,7 @@ class Order:
         self.sent_ns = self.sent_epoch_ns = self.acked_ns = self.changed_ns = 0
         self.deadline_ns = self.deadline_epoch_ns = 0
         self._cum_qty = self._fill_qty = self._fill_cost = ZERO
-        self._fills: list[Fill] = []
+        self._fills: list[Fill] | None = None  # most orders have none while they are sent
         self._exec_ids: set[str] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
         self._on_move: Callable[[Order, OrderState], None] | None = None
@@ -138,12 +140,12 @@ class Order:
     @property
     def status(self) -> str:
         """What is known of it, in words."""
-        return self.state.value
+        return str(self.state.value)
 
     @property
     def fills(self) -> tuple[Fill, ...]:
         """Its executions, each once, in the order in which they were told."""
-        return tuple(self._fills)
+        return tuple(self._fills or ())
 
     @property
     def filled_qty(self) -> Decimal:
@@ -330,8 +332,8 @@ class Order:
     def _take_fill(self, row: ExecutionLike) -> bool:
         if row.exec_id is None or row.last_qty is None or row.last_price is None:
             return False
-        if self._exec_ids is None:
-            self._exec_ids = set()
+        if self._exec_ids is None or self._fills is None:
+            self._exec_ids, self._fills, self.fees = set(), [], {}
         if row.exec_id in self._exec_ids:
             return False
         self._exec_ids.add(row.exec_id)

@@ -104,7 +104,9 @@ class OrderCore:
         self.clock = clock or SystemClock()
         self.exchange_time = ExchangeTime()
         self.table = OrderTable(journal, TradingBudget(self.settings.tier))
-        self.resolution = Resolution(self.table, self.exchange_time, line.gapless_since)
+        self.resolution = Resolution(
+            self.table, self.exchange_time, line.gapless_since, rest_lag_s=self.settings.rest_lag_s
+        )
         self.switch = DeadMansSwitch(timeout_s=self.settings.switch_s or 60, renew_s=self.settings.renew_s)
         self.status: SystemStatus | None = None
         self.on_event: Callable[[str], None] = lambda _text: None
@@ -119,7 +121,9 @@ class OrderCore:
         self._answers_due: list[tuple[int, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._pinged_ns = 0
+        self._pinged_ns: int | None = None
+        self._is_pump_due = False
+        self._offset_ns: int | None = None
         self._pings: dict[int, int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._blocked = "order entry was not started"
@@ -195,9 +199,15 @@ class OrderCore:
         Raises:
             OrderBlockedError: it is not known well enough for a deadline.
         """
-        if not self.exchange_time.is_known or self.exchange_time.error_ns(now_ns) > TIME_ERROR_MAX_NS:
+        if self._offset_ns is None:
             raise OrderBlockedError("the exchange's time is not known, and a deadline needs it")
-        return self.exchange_time.now_ns(now_ns)
+        return now_ns + self._offset_ns
+
+    def _learn_time(self, now_ns: int) -> None:
+        """Keep the difference between the exchange's clock and ours, as long as it is known well enough."""
+        time = self.exchange_time
+        is_known = time.is_known and time.error_ns(now_ns) <= TIME_ERROR_MAX_NS
+        self._offset_ns = time.now_ns(now_ns) - now_ns if is_known else None
 
     def _pair(self, symbol: str) -> Instrument:
         pair = self._instruments(symbol)
@@ -291,8 +301,8 @@ class OrderCore:
 
     def on_up(self) -> None:
         """See `LineListener`."""
-        self._ping()
-        self._pump()
+        self._pinged_ns = None
+        self._pump_soon()
 
     def on_down(self, reason: str) -> None:
         """See `LineListener`."""
@@ -301,7 +311,7 @@ class OrderCore:
         self._pings.clear()
         for pending in self.table.open_requests():
             self._no_answer(pending, f"the line ended: {reason}", now_ns)
-        self._pump()
+        self._pump_soon()
 
     def on_reply(self, ack: Ack) -> None:
         """See `LineListener`."""
@@ -310,14 +320,15 @@ class OrderCore:
             sent_ns = self._pings.pop(ack.req_id, None) if ack.req_id is not None else None
             if sent_ns is not None and ack.time_in_ns is not None:
                 self.exchange_time.note(ack.time_in_ns, sent_ns=sent_ns, recv_ns=now_ns, resolution_ns=STAMP_NS)
+                self._learn_time(now_ns)
                 self.resolution.pong(ack.time_in_ns)
-                self._pump()
+                self._pump_soon()
             return
         if ack.req_id is None or ack.req_id < REQ_ID_FIRST:
             return
         self.table.on_reply(ack, now_ns)
         if self.table.unknown or self.table.amending:
-            self._pump()
+            self._pump_soon()
 
     def on_executions(self, rows: Sequence[ExecutionLike], *, snapshot: bool) -> None:
         """See `LineListener`."""
@@ -334,7 +345,7 @@ class OrderCore:
             self.resolution.doubt(missing, now_ns)
             for order in [order for order in self.table.external.values() if order.name not in named]:
                 order.move(_S.CANCELED, "absence", now_ns, "not among the open orders after a gap")
-            self._pump()
+            self._pump_soon()
 
     def on_status(self, status: SystemStatus) -> None:
         """See `LineListener`."""
@@ -345,7 +356,7 @@ class OrderCore:
         if self.switch.state is not SwitchState.OFF and _announces_halt(status):
             self.on_event("maintenance is near: the dead man's switch is disarmed, for it would fire afterwards")
             self._task(self._set_switch(0))
-        self._pump()
+        self._pump_soon()
 
     def on_rate_limit(self, points_max: int) -> None:
         """See `LineListener`."""
@@ -372,22 +383,30 @@ class OrderCore:
         wait_s = max(0, due_ns - self.clock.monotonic_ns) / SECOND_NS
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._ring)
 
+    def _pump_soon(self) -> None:
+        """Pump in the loop's next turn: what is heard comes from within the decoder, where nothing is to be written."""
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
     def _ring(self) -> None:
         self._timer = None
         self._pump()
 
     def _pump(self) -> None:
         """Do all that is due, and come back when more is."""
+        self._is_pump_due = False
         if self._is_closed or self._ready is None:
             return
         now_ns = self.clock.monotonic_ns
+        self._learn_time(now_ns)
         while self._answers_due and self._answers_due[0][0] <= now_ns:
             _, req_id = heapq.heappop(self._answers_due)
             pending = self.table.pending(req_id)
             if pending is not None and not pending.answers:
                 self._no_answer(pending, f"no answer within {self.settings.answer_s:g} s", now_ns)
         due = self.resolution.poll(now_ns)
-        if due.ping or (self._line.is_up and now_ns - self._pinged_ns >= PING_S * SECOND_NS):
+        if due.ping or (self._line.is_up and now_ns >= self._next_ping_ns):
             self._ping()
         if due.sweep is not None:
             self._begin_sweep(due.sweep, now_ns)
@@ -396,8 +415,12 @@ class OrderCore:
         self._settle_ready()
         times = [due.next_ns, self._journal.due_ns, self.switch.due_ns()]
         times.append(self._answers_due[0][0] if self._answers_due else None)
-        times.append(self._pinged_ns + round(PING_S * SECOND_NS) if self._line.is_up else None)
-        self._plan(min(each for each in [*times, now_ns + 3600 * SECOND_NS] if each is not None))
+        times.append(self._next_ping_ns if self._line.is_up else None)
+        self._plan(min(each for each in [*times, now_ns + 60 * SECOND_NS] if each is not None))
+
+    @property
+    def _next_ping_ns(self) -> int:
+        return 0 if self._pinged_ns is None else self._pinged_ns + round(PING_S * SECOND_NS)
 
     def _ping(self) -> None:
         """Ask for the exchange's time; the answer also proves what the stream has told by then."""

@@ -107,24 +107,23 @@ class OrderState(Enum):
     CANCELED = "canceled"
     EXPIRED = "expired"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing more is expected."""
-        return self in FINAL
+    is_final: bool
+    """Whether nothing more is expected."""
+    is_live: bool
+    """Whether the exchange is known to hold it."""
+    may_be_live: bool
+    """Whether the exchange may hold it."""
 
-    @property
-    def is_live(self) -> bool:
-        """Whether the exchange is known to hold it."""
-        return self in (OrderState.ACKED, OrderState.OPEN, OrderState.PARTIAL)
-
-    @property
-    def may_be_live(self) -> bool:
-        """Whether the exchange may hold it."""
-        return self.is_live or self in (OrderState.SENT, OrderState.UNKNOWN)
+    # Members are single: their identity is their hash, and Enum's own is a call of Python.
+    __hash__ = object.__hash__
 
 
 _S = OrderState
 FINAL = frozenset({_S.NOT_SENT, _S.NOT_PLACED, _S.REJECTED, _S.FILLED, _S.CANCELED, _S.EXPIRED})
+for _state in _S:
+    _state.is_final = _state in FINAL
+    _state.is_live = _state in (_S.ACKED, _S.OPEN, _S.PARTIAL)
+    _state.may_be_live = _state.is_live or _state in (_S.SENT, _S.UNKNOWN)
 _AT_EXCHANGE = frozenset({_S.ACKED, _S.OPEN, _S.PARTIAL, _S.FILLED, _S.CANCELED, _S.EXPIRED})
 FOLLOWS: dict[OrderState, frozenset[OrderState]] = {
     _S.DRAFT: frozenset({_S.JOURNALLED}),

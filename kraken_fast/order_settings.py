@@ -54,6 +54,7 @@ class OrderSettings:
         switch_s: of the dead man's switch; 0 leaves it off. renew_s: how often it is renewed.
         on_exit: what becomes of open orders at the end: leave, cancel, or ask.
         exit_s: how long the end may take.
+        rest_lag_s: how far REST may be behind the engine; only what it says later proves that an order is nowhere.
     """
 
     deadline_s: float = 5.0
@@ -68,12 +69,13 @@ class OrderSettings:
     renew_s: float = 15.0
     on_exit: Literal["leave", "cancel", "ask"] = "leave"
     exit_s: float = 5.0
+    rest_lag_s: float = 60.0
     limits: OrderLimits = OrderLimits()
 
     def __post_init__(self) -> None:
         if not DEADLINE_MIN_S <= self.deadline_s <= DEADLINE_MAX_S:
             raise ConfigError("deadline_s", self.deadline_s, f"{DEADLINE_MIN_S} to {DEADLINE_MAX_S:g}")
-        for name in ("answer_s", "cancel_s", "rate_wait_max_s", "renew_s", "exit_s"):
+        for name in ("answer_s", "cancel_s", "rate_wait_max_s", "renew_s", "exit_s", "rest_lag_s"):
             if not 0 < getattr(self, name) <= 3600:
                 raise ConfigError(name, getattr(self, name), "above 0, and an hour at most")
         for name, words in (

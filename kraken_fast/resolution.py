@@ -39,7 +39,7 @@ DOUBT_STREAM_NS = 3 * SECOND_NS
 
 PING_AGAIN_NS = SECOND_NS // 4
 
-REST_LAG_NS = 60 * SECOND_NS
+REST_LAG_S = 60.0
 """How far REST was seen behind the engine. Source: rest.md section 12; faults.md E16."""
 
 PAUSES_S = (1.0, 2.0, 5.0, 13.0)
@@ -137,9 +137,18 @@ class Resolution:
         table: whose orders; verdicts go there.
         clock: the exchange's time.
         gapless_since: whether the executions stream is up, and had no gap since a monotonic time.
+        rest_lag_s: how far REST may be behind the engine.
     """
 
-    def __init__(self, table: OrderTable, clock: ExchangeTime, gapless_since: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        table: OrderTable,
+        clock: ExchangeTime,
+        gapless_since: Callable[[int], bool],
+        *,
+        rest_lag_s: float = REST_LAG_S,
+    ) -> None:
+        self._lag_ns = round(rest_lag_s * SECOND_NS)
         self.doubtful: dict[str, Order] = {}
         self.checks: dict[str, Order] = {}
         self.sweeps = 0
@@ -258,7 +267,7 @@ class Resolution:
         self._failed_in_a_row = 0
         for info in found:
             order = self._table.on_execution(queried(info), now_ns)
-            if order is not None and began_ns >= self._doubted_ns + REST_LAG_NS and info.status in ("open", "pending"):
+            if order is not None and began_ns >= self._doubted_ns + self._lag_ns and info.status in ("open", "pending"):
                 self.doubtful.pop(order.name, None)  # it is open after all: the stream was wrong to leave it out
         for name in [name for name, order in self.checks.items() if order.order_id in sweep.order_ids]:
             del self.checks[name]
@@ -272,7 +281,7 @@ class Resolution:
             if not search.by_queries:
                 continue
             _, deadline_ns, _ = _times_of(search)
-            proves_ns = deadline_ns + REST_LAG_NS
+            proves_ns = deadline_ns + self._lag_ns
             was_asked = search.order.order_id in sweep.order_ids if search.is_amend else sweep.with_fills
             if deadline_ns and began_ns >= proves_ns and was_asked:
                 lag_s = (began_ns - deadline_ns) // SECOND_NS
@@ -312,7 +321,7 @@ class Resolution:
             deadlines = [search.order.deadline_epoch_ns for search in all_of if not search.is_amend]
             if deadlines and min(deadlines) > 0:
                 until_s = max(deadlines) // SECOND_NS + WINDOW_S
-            with_fills = any(now_ns >= _times_of(search)[1] + REST_LAG_NS for search in names if _times_of(search)[1])
+            with_fills = any(now_ns >= _times_of(search)[1] + self._lag_ns for search in names if _times_of(search)[1])
         return Sweep(tuple(dict.fromkeys(ids)), since_s, until_s, with_fills)
 
     def _doubts(self, now_ns: int, times: list[int]) -> list[Order]:

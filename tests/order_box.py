@@ -102,6 +102,7 @@ class BoxLine(asyncio.Protocol):
         self.is_up = False
         self.is_open = True
         self.reconnect_s = 0.5
+        self.host, self.port = HOST, PORT
         self.sent: list[bytes] = []
         self.listener: Any = None
         self.refuses_writes = False
@@ -138,7 +139,7 @@ class BoxLine(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         while self.is_open:
             try:
-                await loop.create_connection(lambda: self, HOST, PORT)
+                await loop.create_connection(lambda: self, self.host, self.port)
             except OSError:
                 await asyncio.sleep(self.reconnect_s)
                 continue

@@ -27,7 +27,7 @@ def test_nothing_leaves_before_the_start_nor_after_the_end() -> None:
         await asyncio.sleep(0)
         await entry.close()
         await entry.close()
-        with pytest.raises(ClosedError, match="is acknowledged"):
+        with pytest.raises(ClosedError, match="order entry was closed; order"):
             await waiting
         with pytest.raises(ClosedError):
             await entry.add_order(**world.buy())

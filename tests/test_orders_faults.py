@@ -642,6 +642,7 @@ def test_without_the_exchanges_time_no_order_leaves() -> None:
         from kraken_fast.exchange_time import ExchangeTime
 
         world.entry.exchange_time = ExchangeTime()
+        world.entry._learn_time(world.clock.monotonic_ns)
         with pytest.raises(OrderBlockedError, match="time is not known"):
             await world.entry.add_order(**world.buy())
         assert sent(world, "add_order") == []

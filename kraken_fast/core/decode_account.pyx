@@ -3,7 +3,8 @@
 
 Each function takes the message that the scanner holds into its store, and tells the handler. The whole message is
 checked before anything is taken in. Its number is checked then: whatever is out of order is told, and taken in all the
-same, because each row is a fact; what was taken in before is not told again.
+same, because each row is a fact; what was taken in before is not told again but by a snapshot of executions, which is
+told whole: what it does not hold says something too.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -97,7 +98,8 @@ cdef Status take_executions(Stores stores, bint snapshot, int64_t recv_ns) excep
         if order is not None and not row.seen >> EXEC_SYMBOL & 1:
             origin = order.told_at(EXEC_SYMBOL)
         execution = new_execution(row, scan.items, snapshot, scan.head.values[<int>HEAD_SEQUENCE].num, origin)
-        if order is None or store.take(execution, order, in_sequence) == OK:
+        # A snapshot is told whole, known trades too: what it holds, and what it does not, is what it says.
+        if order is None or store.take(execution, order, in_sequence) == OK or snapshot:
             stores.handler.on_execution(execution, order)
     if snapshot:
         store.end_snapshot()

@@ -268,5 +268,4 @@ cdef const Table* level_table() noexcept           # of {price, qty}
 cdef const Table* instrument_table() noexcept      # of the object that is `data` of instrument
 cdef const Table* pair_table() noexcept            # of its rows
 cdef const Table** row_tables() noexcept           # of the rows of `data`, by Channel; NULL for channels without
-cdef const Table* row_table(Channel channel) noexcept
 cdef Channel channel_named(const char* name, int size) noexcept

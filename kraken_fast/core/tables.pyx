@@ -207,11 +207,10 @@ ROW_TABLES[<int>CHANNEL_EXECUTIONS] = &EXECUTION
 ROW_TABLES[<int>CHANNEL_BALANCES] = &BALANCE
 ROW_TABLES[<int>CHANNEL_LEVEL3] = &LEVEL3
 ROW_TABLES[<int>CHANNEL_STATUS] = &STATUS
+ROW_TABLES[<int>CHANNEL_EXECUTIONS] = &EXECUTION
+ROW_TABLES[<int>CHANNEL_BALANCES] = &BALANCE
+ROW_TABLES[<int>CHANNEL_LEVEL3] = &LEVEL3
 
 
 cdef const Table** row_tables() noexcept:
     return ROW_TABLES
-
-
-cdef const Table* row_table(Channel channel) noexcept:
-    return ROW_TABLES[<int>channel]

@@ -191,6 +191,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "dms_fire": Kind("the dead man's switch fires", count=1),
         "unsolicited_cancel": Kind("an open order is cancelled by the exchange", {"reason": ""}, count=1),
+        "restate": Kind("the engine reduces an open order to a share of what is left", {"share": "0.5"}, count=1),
         "external_order": Kind("an order is placed by hand; its parameters in REST's words", {"order": {}}, count=1),
         # The exchange.
         "system_status": Kind("the state of the engine changes", {"status": "maintenance"}, count=1),

@@ -141,7 +141,7 @@ def test_a_filled_quantity_that_falls_is_not_believed() -> None:
 
 @pytest.mark.fault("O11", kind="U")
 @pytest.mark.parametrize("cum", ["0.50000000", None])
-def test_fills_that_come_again_count_once_and_are_told_once(cum: str | None) -> None:
+def test_fills_that_come_again_count_once_and_are_told_again_by_a_snapshot_alone(cum: str | None) -> None:
     account = started()
     account.report(**pending())
     account.report(**trade("O1", "T1", "0.50000000", "100.0", "0.50000000"))
@@ -150,7 +150,7 @@ def test_fills_that_come_again_count_once_and_are_told_once(cum: str | None) -> 
     account.report(**trade("O1", "T1", "0.50000000", "100.0", cum))
     order = only(account)
     assert (order.fill_count, order.cum_qty, account.orders.copies) == (1, D("0.5"), 2)
-    assert [execution.exec_type for execution in account.told[told:]] == ["new"]
+    assert [(row.exec_type, row.snapshot) for row in account.told[told:]] == [("trade", True), ("new", True)]
 
 
 def test_a_snapshot_names_what_is_open_and_the_rest_is_missing() -> None:

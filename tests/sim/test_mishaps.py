@@ -113,3 +113,22 @@ def test_orders_change_without_their_owner(box: Any, trader: Any) -> None:
     assert live(box) == 0
     assert box.account.cancel_at_ns is None
     assert trader.rows()[-1]["reason"] == "Cancel all orders after timeout"
+
+
+def test_the_engine_restates_an_order(box: Any, trader: Any) -> None:
+    order_id = trader.done("add_order", cl_ord_id="mine", **LIMIT)["order_id"]
+    box.core.market(BTC).submit("sell", D("0.1"), D(1000), box.clock.time_ns)
+    trader.poll()
+    trader.texts.clear()
+    inject(box, "restate")
+    box.run(0.1)
+    (row,) = trader.rows()
+    assert list(row) == [
+        "timestamp", "exec_type", "order_status", "cum_qty", "reason", "amended", "order_qty", "limit_price",
+        "limit_price_type", "cl_ord_id", "order_id",
+    ]  # fmt: skip
+    assert (row["exec_type"], row["order_status"], row["order_qty"]) == ("restated", "partially_filled", D("0.3"))
+    assert box.account.orders[order_id].left == D("0.2")
+    assert box.core.market(BTC).truth().bids == ((D(1000), D("0.2")),)
+    kinds_of = [amend["amend_type"] for amend in box.result("OrderAmends", order_id=order_id)["amends"]]
+    assert kinds_of == ["original", "restated"]

@@ -88,6 +88,16 @@ def test_a_late_request_is_carried_out_late(box: Any, trader: Any) -> None:
     assert box.core.asked[0].time_ns == box.start_ns + 700_000_000
 
 
+def test_late_requests_do_not_overtake_each_other(box: Any, trader: Any) -> None:
+    for name, ms in (("first", 700), ("second", 100)):
+        inject(box, "arrive_late", endpoint="add_order", ms=ms, count=1)
+        trader.order("add_order", cl_ord_id=name, **LIMIT)
+    box.run(0.6)
+    assert not box.account.orders
+    box.run(0.2)
+    assert [order.cl_ord_id for order in box.account.orders.values()] == ["first", "second"]
+
+
 def test_a_late_request_is_past_its_deadline(box: Any, trader: Any) -> None:
     from kraken_fast.sim.texts import rfc3339
 
