@@ -1,11 +1,13 @@
-"""Balances and open orders. They come before all other REST calls: the exchange counts them apart.
+"""Balances and open orders: the account's own stream first, where one was given, else REST.
 
-Account queries of REST may show what was up to a minute ago; each reading says `rest` and how old the answer is.
+REST counts the account's calls apart from public ones, so they wait for nothing else. Its account queries may show
+what was up to a minute ago; each reading says `rest` and how old the answer is.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any, Protocol
 
 from .core.clock import Clock
 from .endpoints import RestClient
@@ -18,18 +20,50 @@ AGE_MS = 3_000.0
 """How old an answer may be unless a reader says otherwise: readers within so long share a call."""
 
 
+class AccountStream(Protocol):
+    """What is needed of the account's stream; an `Account` has it."""
+
+    @property
+    def quality(self) -> str:
+        """How far orders can be trusted."""
+        ...
+
+    @property
+    def age_ms(self) -> float | None:
+        """How long ago they were proven current."""
+        ...
+
+    def balances(self) -> Any:
+        """Give what was told of each asset: records with total, hold, free, quality and age_ms, by asset."""
+        ...
+
+    def open_orders(self) -> tuple[Any, ...]:
+        """Give the orders that are open."""
+        ...
+
+
 class AccountSource:
     """Answers reads of the account.
 
     Args:
+        stream: the account's stream, or None.
         client: with a key, or without.
         clock: for ages.
         shares: counts.
         has_key: whether private calls can be made.
     """
 
-    def __init__(self, client: RestClient, clock: Clock, shares: ShareLedger, *, has_key: bool) -> None:
+    def __init__(
+        self,
+        client: RestClient,
+        clock: Clock,
+        shares: ShareLedger,
+        *,
+        has_key: bool,
+        stream: AccountStream | None = None,
+    ) -> None:
         self._client = client
+        self._stream = stream
         self._clock = clock
         self._shares = shares
         self._has_key = has_key
@@ -49,6 +83,10 @@ class AccountSource:
 
     async def balances(self, max_age_ms: float | None, *, strict: bool) -> Balances:
         """Get all balances of spot wallets."""
+        streamed = self._streamed_balances(max_age_ms)
+        if streamed is not None:
+            self._shares.served("websocket", self._clock.monotonic_ns)
+            return streamed
         self._check("balances", strict=strict)
         bound_ms = AGE_MS if max_age_ms is None else max_age_ms
         now_ns = self._clock.monotonic_ns
@@ -78,6 +116,14 @@ class AccountSource:
 
     async def open_orders(self, max_age_ms: float | None, *, strict: bool) -> OpenOrders:
         """Get all open orders."""
+        stream = self._stream
+        if stream is not None and stream.quality == "live" and stream.age_ms is not None and (
+            max_age_ms is None or stream.age_ms <= max_age_ms
+        ):
+            self._shares.served("websocket", self._clock.monotonic_ns)
+            return OpenOrders(
+                orders=tuple(stream.open_orders()), source="websocket", age_ms=stream.age_ms, quality="live"
+            )
         self._check("open orders", strict=strict)
         bound_ms = AGE_MS if max_age_ms is None else max_age_ms
         now_ns = self._clock.monotonic_ns
@@ -92,6 +138,23 @@ class AccountSource:
         self._shares.served("rest", self._clock.monotonic_ns, emergency=True)
         age_ms = (self._clock.monotonic_ns - asked_ns) / 1e6
         return OpenOrders(orders=kept.orders, source="rest", age_ms=age_ms, quality="rest")
+
+    def _streamed_balances(self, max_age_ms: float | None) -> Balances | None:
+        """Give the stream's balances if each is live, young enough and says what is held; else None."""
+        told = {} if self._stream is None else self._stream.balances()
+        found = {}
+        oldest_ms = 0.0
+        for asset, each in told.items():
+            if each.quality != "live" or each.hold is None or each.age_ms is None:
+                return None
+            oldest_ms = max(oldest_ms, each.age_ms)
+            found[asset] = Balance(
+                asset=asset, total=each.total, hold=each.hold, free=each.total - each.hold,
+                hold_source=each.hold_source, source="websocket", age_ms=each.age_ms, quality="live",
+            )  # fmt: skip
+        if not found or (max_age_ms is not None and oldest_ms > max_age_ms):
+            return None
+        return Balances(balances=found, source="websocket", age_ms=oldest_ms, quality="live")
 
     def _check(self, what: str, *, strict: bool) -> None:
         if not self._has_key:

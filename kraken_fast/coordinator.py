@@ -17,9 +17,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from .account_source import AccountSource
+from .account_source import AccountSource, AccountStream
 from .availability import Availability
 from .clients import resolve_client
 from .config import (
@@ -59,6 +59,9 @@ from .shares import ShareLedger, Shares
 from .types import Instrument
 from .validate import CheckSummary, Validator
 
+if TYPE_CHECKING:
+    from .orders import OrderEntry  # its machinery is not needed for reading
+
 _log = logging.getLogger("kraken_fast.coordinator")
 
 CHANNELS = ("book", "ticker", "trade", "ohlc")
@@ -97,6 +100,8 @@ class UnifiedDataCoordinator:
         handler: a Handler, told of hot events in C before any Python callback.
         check_s: between two comparisons of the lines with REST; 0 makes none.
         tolerance: the largest difference of prices and volumes between sources that is no error.
+        account: the account's stream, an open `Account`: balances and open orders come from it while it is live.
+        orders: order entry that belongs to this account, made and closed by whoever gives it; see `orders`.
         rest_options: arguments of `RestClient`, if one is made.
         advanced: fields of `session.SessionSettings`.
 
@@ -124,6 +129,8 @@ class UnifiedDataCoordinator:
         handler: Handler | None = None,
         check_s: float = 10.0,
         tolerance: float = 0.01,
+        account: AccountStream | None = None,
+        orders: OrderEntry | None = None,
         rest_options: Mapping[str, Any] | None = None,
         **advanced: Any,
     ) -> None:
@@ -146,6 +153,7 @@ class UnifiedDataCoordinator:
         self._client, self._owns_client = resolved.client, resolved.is_ours
         self._delivery = Delivery(events_max)
         self._delivery.forward = handler
+        self._orders = orders
         self._lines = Lines(
             _line_endpoints(lines, resolved.endpoints),
             SessionSettings(**advanced),
@@ -165,7 +173,7 @@ class UnifiedDataCoordinator:
             since_ns=partial(last_trade_ns, self._arbiter),
         )
         self._gaps = GapFiller(self._arbiter, self._client, self._clock, self._ledger, self._delivery.notice)
-        self._account = AccountSource(self._client, self._clock, self._ledger, has_key=resolved.has_key)
+        self._account = AccountSource(self._client, self._clock, self._ledger, has_key=resolved.has_key, stream=account)
         self._validator = Validator(
             self._lines, self._client, self._ledger, self._delivery.notice, every_s=check_s, tolerance=tolerance
         )
@@ -182,7 +190,7 @@ class UnifiedDataCoordinator:
             shares=self._ledger,
             rest_wait_s=rest_wait_s,
         )
-        self._availability = Availability(self.symbols)
+        self._availability = {channel: Availability(self.symbols) for channel in switched}
         self._everything = frozenset(self.symbols)
         self._off: dict[str, set[str]] = {channel: set(self.symbols) for channel in switched}
         self._timer: asyncio.TimerHandle | None = None
@@ -453,6 +461,17 @@ class UnifiedDataCoordinator:
         raise UnknownSymbolError(symbol)
 
     @property
+    def orders(self) -> OrderEntry:
+        """Order entry, as it was given.
+
+        Raises:
+            ConfigError: none was.
+        """
+        if self._orders is None:
+            raise ConfigError("orders", None, "an OrderEntry, given when the coordinator is made")
+        return self._orders
+
+    @property
     def client(self) -> RestClient:
         """The REST client, for all that is not offered here."""
         return self._client
@@ -490,9 +509,12 @@ class UnifiedDataCoordinator:
             return
         if "trade" in self.channels:
             self._rest.want("trade", () if self._lines.is_any_alive else self.symbols)
-        channel = next(iter(self._off), "")
-        missing = [symbol for symbol in self._off.get(channel, ()) if not self._is_available(channel, symbol)]
-        self._availability.measure(missing, now_ns)
+        for channel in self._off:
+            self._measure(channel)
+
+    def _measure(self, channel: str) -> None:
+        missing = [symbol for symbol in self._off[channel] if not self._is_available(channel, symbol)]
+        self._availability[channel].measure(missing, self._clock.monotonic_ns)
 
     def _is_available(self, channel: str, symbol: str) -> bool:
         """Whether a reader could be served within `max_age_ms`, by a line or by REST."""
@@ -525,6 +547,8 @@ class UnifiedDataCoordinator:
         self._update(channel, symbol, self._clock.monotonic_ns, is_live=is_live)
         if not is_live:
             self._delivery.rest_value(channel, symbol, value)
+        if self._is_ready:
+            self._measure(channel)
 
     def _on_rest_trades(self, page: TradePage) -> None:
         offer_trades(self._arbiter, page.symbol, page.trades)
@@ -561,13 +585,21 @@ class UnifiedDataCoordinator:
         """
         return await self._validator.round()
 
-    def availability(self) -> dict[str, float]:
-        """Give for each symbol the share of time since the start in which it could be served within `max_age_ms`."""
-        return self._availability.shares(self._clock.monotonic_ns)
+    def availability(self, channel: str | None = None) -> dict[str, float]:
+        """Give for each symbol the share of time since the start in which it could be served within `max_age_ms`.
+
+        Args:
+            channel: ticker or book; None for the ticker if there is one. In an outage one REST call brings all
+                tickers, but a book takes one each, of one a second.
+        """
+        measured = self._availability.get(channel or next(reversed(self._availability), ""))
+        if measured is None:
+            raise ConfigError("channel", channel, f"one of {', '.join(self._availability) or 'none: none is switched'}")
+        return measured.shares(self._clock.monotonic_ns)
 
     def metrics(self) -> MetricsSnapshot:
         """Tell all that can be counted; see `metrics.MetricsServer` for Prometheus. Cost: O(symbols)."""
-        available = self.availability()
+        available = {channel: list(self.availability(channel).values()) for channel in self._availability}
         channel = next(iter(self._off), None)
         sources = {source.value: 0 for source in Source}
         for (each, _), switch in self._switches.items():
@@ -582,8 +614,8 @@ class UnifiedDataCoordinator:
             compared=self._arbiter.compared,
             window=self.shares(),
             whole=self.shares(whole=True),
-            availability_min=min(available.values()),
-            availability_mean=sum(available.values()) / len(available),
+            availability_min={channel: min(shares) for channel, shares in available.items()},
+            availability_mean={channel: sum(shares) / len(shares) for channel, shares in available.items()},
             checks=self.checks(),
             rest_calls=self._rest.calls,
             rest_failures=self._rest.failures,

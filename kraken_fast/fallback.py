@@ -30,16 +30,20 @@ from .shares import ShareLedger
 
 _log = logging.getLogger("kraken_fast.fallback")
 
-TICKER_S = 1.0
-"""Between two calls for all tickers while they are needed: the edge keeps an answer for two seconds anyway."""
+TICKER_S = 2.0
+"""Between two calls for all tickers while they are needed: the edge keeps an answer for so long anyway, and of the one
+call a second that the exchange allows, half is left for books."""
 
 BOOK_S = 2.0
 """Before a book is asked for again while others wait. Source: rest.md section 1, max-age=2 on Depth."""
 
-TRADES_S = 5.0
+TRADES_S = 10.0
 
 READ_LATELY_S = 30.0
 """A symbol that was read within so long goes before others."""
+
+SPACE_NS = 100_000_000
+"""Between two calls, as the client's lane has it: whatever has been chosen is on its way before the next is."""
 
 PARALLEL = 4
 """Calls under way at once; the public lane of the client has as many."""
@@ -137,6 +141,7 @@ class RestSource:
         self._calls: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._paused_until_ns = 0
+        self._spaced_until_ns = 0
         self.calls = 0
         self.failures = 0
         self.error = ""
@@ -231,8 +236,9 @@ class RestSource:
     def _start_what_is_due(self) -> float:
         """Begin calls while there is room and pace for them; returns how long to sleep."""
         now_ns = self._clock.monotonic_ns
-        if now_ns < self._paused_until_ns:
-            return min(PAUSE_S, (self._paused_until_ns - now_ns) / SECOND_NS + 0.001)
+        held_until_ns = max(self._paused_until_ns, self._spaced_until_ns)
+        if now_ns < held_until_ns:
+            return min(PAUSE_S, (held_until_ns - now_ns) / SECOND_NS + 0.001)
         if len(self._calls) >= PARALLEL:
             return PAUSE_S
         wait_s = float(self._client.stats().public_wait_s)
@@ -241,6 +247,7 @@ class RestSource:
         batch = self._next(now_ns)
         if not batch:
             return PAUSE_S
+        self._spaced_until_ns = now_ns + SPACE_NS
         for job in batch:
             job.is_under_way = True
             job.asked_ns = now_ns

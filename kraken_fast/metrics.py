@@ -41,7 +41,7 @@ class MetricsSnapshot:
         deliveries, copies: states told, and messages told apart from them.
         diverged, compared: times that lines disagreed; deep books compared.
         window, whole: shares of the last minute and since the start.
-        availability_min, availability_mean: of the symbols.
+        availability_min, availability_mean: of the symbols, by channel.
         checks: comparisons with REST.
         rest_calls, rest_failures, rest_wait_s: of the third source; how long a call would wait.
         events: what happened, by kind.
@@ -58,8 +58,8 @@ class MetricsSnapshot:
     compared: int
     window: Shares
     whole: Shares
-    availability_min: float
-    availability_mean: float
+    availability_min: Mapping[str, float]
+    availability_mean: Mapping[str, float]
     checks: CheckSummary
     rest_calls: int
     rest_failures: int
@@ -128,13 +128,16 @@ def _coordinator_families(snapshot: MetricsSnapshot) -> Iterable[tuple[str, str,
         ("rest_wait_seconds", "gauge", "How long a REST call would wait for the exchange's pace", snapshot.rest_wait_s),
         ("rest_share", "gauge", "Share of REST in the last minute", snapshot.window.rest_share),
         ("websocket_share", "gauge", "Share of WebSocket in what was served", snapshot.window.websocket_share),
-        ("availability_min", "gauge", "Of the symbol that was served least", snapshot.availability_min),
-        ("availability_mean", "gauge", "Of all symbols", snapshot.availability_mean),
         ("checks", "counter", "Numbers compared with REST", snapshot.checks.compared),
         ("check_breaches", "counter", "Comparisons that disagreed twice", snapshot.checks.breaches),
         ("callback_failures", "counter", "Exceptions of callbacks", snapshot.callback_failures),
     ):
         yield name, kind, meaning, [({}, value)]
+    for name, meaning, shares in (
+        ("availability_min", "Of the symbol that was served least", snapshot.availability_min),
+        ("availability_mean", "Of all symbols", snapshot.availability_mean),
+    ):
+        yield name, "gauge", meaning, [({"channel": channel}, share) for channel, share in shares.items()]
     yield "served", "counter", "Things that readers got, by source", [
         ({"source": "websocket"}, snapshot.whole.websocket),
         ({"source": "rest"}, snapshot.whole.rest),

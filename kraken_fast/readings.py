@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from .core.market import Candle, Trade
 from .rest_types import OrderInfo
@@ -63,9 +64,9 @@ class Balances(Reading):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOrders(Reading):
-    """The account's open orders."""
+    """The account's open orders: `Order`s of the account's stream, or what REST answers."""
 
-    orders: tuple[OrderInfo, ...]
+    orders: tuple[OrderInfo | Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ QUIET_S = 5.0
 PROBE_S = 15.0
 """If nothing was told for so long, REST is asked at least so often, whatever its share: K10 allows 30 s."""
 
-KEPT = 1000
+KEPT = 200
 LEVELS = 10
 
 Fact = tuple[str, str, str]

@@ -67,6 +67,10 @@ class BoxProcess:
         """Begin a fault."""
         await self._command({"inject": kind, **parameters})
 
+    async def clear(self, kind: str | None = None) -> None:
+        """End all faults of a kind, or all."""
+        await self._command({"clear": kind})
+
     async def fired(self) -> dict[str, int]:
         """Give how often each kind of fault has fired."""
         counts: dict[str, int] = await self._command({})

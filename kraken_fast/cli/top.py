@@ -282,9 +282,11 @@ class Board:
             f"{rest.breakers['public']}; {checks.compared:,} numbers compared, {checks.breaches} breaches, largest "
             f"variance {checks.difference_max:.4%}",
         )
-        table.add_row(
-            "availability", f"{snapshot.availability_min:.3%} at worst, {snapshot.availability_mean:.3%} on average"
+        shares = ", ".join(
+            f"{channel} {snapshot.availability_min[channel]:.3%} at worst, {mean:.3%} on average"
+            for channel, mean in snapshot.availability_mean.items()
         )
+        table.add_row("availability", shares)
         stages = "   ".join(
             f"{name} {' / '.join(f'{ns / 1000:,.1f}' for ns in values.values())}"
             for name, values in snapshot.stages_ns.items()

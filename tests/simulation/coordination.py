@@ -240,6 +240,21 @@ class World:
         assert ids == list(range(ids[0], ids[0] + len(ids))) if ids else True, f"{symbol}: trades {ids}"
         return missing, twice
 
+    def judge_trades(self, symbol: str) -> bool:
+        """Check that ids rise, and that each that is missing was declared."""
+        from kraken_fast import Gap
+
+        ids = self.trade_ids[symbol]
+        gaps = {
+            number
+            for _, event in self.changes(Gap)
+            if event.symbol == symbol
+            for number in range(event.first, event.last + 1)
+        }
+        assert ids == sorted(set(ids))
+        assert set(range(ids[0], ids[-1] + 1)) - set(ids) == gaps
+        return True
+
     def changes(self, kind: type[Any] = LineChange) -> list[tuple[float, Any]]:
         """Give the events of a kind."""
         return [(at_s, event) for at_s, event in self.events if isinstance(event, kind)]

@@ -46,7 +46,7 @@ def test_a_snapshot_tells_what_happened() -> None:
     assert [line.connections for line in snapshot.lines] == [2, 1]
     assert snapshot.deliveries > 300
     assert snapshot.copies > 300
-    assert snapshot.availability_min == 1.0
+    assert snapshot.availability_min == {"book": 1.0, "ticker": 1.0}
     assert snapshot.whole.calls["account"] == 1
     assert snapshot.window.websocket_share == 1.0
     assert snapshot.events["LineChange"] > 8
