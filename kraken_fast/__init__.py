@@ -86,6 +86,8 @@ if TYPE_CHECKING:
     from .feed import connect as connect
     from .health import LineHealth as LineHealth
     from .health import SubscriptionHealth as SubscriptionHealth
+    from .level3_feed import Level3Feed as Level3Feed
+    from .level3_feed import connect_level3 as connect_level3
     from .nonce import MemoryNonces as MemoryNonces
     from .readings import Balance as Balance
     from .readings import Balances as Balances
@@ -126,6 +128,7 @@ _HOMES = {
         "UnavailableError", "UnknownSymbolError", "UsageError",
     ),
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
+    "level3_feed": ("Level3Feed", "connect_level3"),
     "feed": ("Feed", "FeedStats", "connect"),
     "health": ("LineHealth", "SubscriptionHealth"),
     "nonce": ("MemoryNonces",),
