@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from .health import SubscriptionHealth as SubscriptionHealth
     from .level3_feed import Level3Feed as Level3Feed
     from .level3_feed import connect_level3 as connect_level3
+    from .metrics import MetricsServer as MetricsServer
+    from .metrics import MetricsSnapshot as MetricsSnapshot
     from .nonce import MemoryNonces as MemoryNonces
     from .readings import Balance as Balance
     from .readings import Balances as Balances
@@ -128,9 +130,10 @@ _HOMES = {
         "UnavailableError", "UnknownSymbolError", "UsageError",
     ),
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
-    "level3_feed": ("Level3Feed", "connect_level3"),
     "feed": ("Feed", "FeedStats", "connect"),
     "health": ("LineHealth", "SubscriptionHealth"),
+    "level3_feed": ("Level3Feed", "connect_level3"),
+    "metrics": ("MetricsServer", "MetricsSnapshot"),
     "nonce": ("MemoryNonces",),
     "readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),
     "shares": ("Shares",),

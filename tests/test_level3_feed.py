@@ -1,4 +1,4 @@
-"""Level-3 books of a feed against the exchange in a box: queues, checksums, losses, and where an order of ours stands."""
+"""Level-3 books of a feed against the exchange in a box: queues, checksums, losses, and where our order stands."""
 
 from __future__ import annotations
 

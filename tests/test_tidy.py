@@ -30,7 +30,7 @@ FLOORS = [
     {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
     {"holds", "reconcile"},
     {"records", "rest_types", "instruments", "limits", "envelope", "rest_request", "exchange_time"},
-    {"engine_limits", "key_check", "rest_clock", "order_records", "order_rules", "journal", "deadman"},
+    {"engine_limits", "key_check", "rest_clock", "rest_sender", "order_records", "order_rules", "journal", "deadman"},
     {"order_request", "order_settings", "order_rate", "live_order", "order_line", "order_rest"},
     {"order_table", "order_restore"},
     {"pretrade", "resolution"},
@@ -40,8 +40,9 @@ FLOORS = [
     {"private_session", "private_face"},
     {"feed", "lines", "clients", "delivery", "fallback", "account_source", "account", "account_state", "level3_feed"},
     {"gaps", "validate", "reader"},
+    {"metrics"},
     {"coordinator"},
-    {"cli", "__main__"},
+    {"cli", "examples", "__main__"},
 ]
 SIM_MAY = {"errors", "types", "sim"}
 CORE_MAY = {"errors", "types", "core"}
@@ -50,6 +51,7 @@ THIRD_PARTY_HOMES = {
     "picows": ("transport.py", "dial.py", "core/listener", "core/frames"),
     "aiofastnet": ("transport.py", "dial.py"),
     "aiohttp": ("http.py", "sim/server.py"),
+    "prometheus_client": ("metrics.py",),
     "trustme": ("sim/tls.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),

@@ -25,7 +25,7 @@ from .tables cimport (
     BALANCE_AMOUNT, BALANCE_ASSET, BALANCE_ASSET_CLASS, BALANCE_BALANCE, BALANCE_CATEGORY, BALANCE_FEE,
     BALANCE_LEDGER_ID, BALANCE_REF_ID, BALANCE_SUBTYPE, BALANCE_TIMESTAMP, BALANCE_TYPE, BALANCE_USER,
     BALANCE_WALLETS, BALANCE_WALLET_ID, BALANCE_WALLET_TYPE, WALLET_BALANCE, WALLET_ID, WALLET_TYPE, Item, Record,
-    row_table,
+    row_tables,
 )
 
 
@@ -39,8 +39,8 @@ cdef enum:
     ENTRIES_MAX = 1_000          # ledger entries kept
     PENDING_MAX = 64             # of one asset, whose wallets nobody asked for meanwhile
 
-cdef Kinds KINDS = kinds_of(row_table(CHANNEL_BALANCES))
-cdef Kinds WALLET_KINDS = kinds_of(row_table(CHANNEL_BALANCES).rows[<int>BALANCE_WALLETS].table)
+cdef Kinds KINDS = kinds_of(row_tables()[<int>CHANNEL_BALANCES])
+cdef Kinds WALLET_KINDS = kinds_of(row_tables()[<int>CHANNEL_BALANCES].rows[<int>BALANCE_WALLETS].table)
 
 _EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation])     # sums never round
 
@@ -183,7 +183,7 @@ def _as_wallets(name, value):
 
 
 cdef Fields FIELDS = Fields()
-FIELDS.learn(row_table(CHANNEL_BALANCES), {"wallets": _as_wallets})
+FIELDS.learn(row_tables()[<int>CHANNEL_BALANCES], {"wallets": _as_wallets})
 
 
 # ---------------------------------------------------------------------------------------------- the store

@@ -25,15 +25,15 @@ from .tables cimport (
     EXEC_ORDER_STATUS, EXEC_ORDER_TYPE, EXEC_ORDER_USERREF, EXEC_ORD_REF_ID, EXEC_POSITION_STATUS, EXEC_POST_ONLY,
     EXEC_RATECOUNT, EXEC_REASON, EXEC_REDUCE_ONLY, EXEC_SENDER_SUB_ID, EXEC_SIDE, EXEC_STOP_PRICE, EXEC_SYMBOL,
     EXEC_TIMESTAMP, EXEC_TIME_IN_FORCE, EXEC_TRADE_ID, EXEC_TRIGGER, EXEC_TRIGGERED_PRICE, EXEC_TRIGGERS, EXEC_USER,
-    FEE_ASSET, FEE_QTY, Item, Record, row_table,
+    FEE_ASSET, FEE_QTY, Item, Record, row_tables,
 )
 
 
 cdef enum:
     FEE_SLOTS = 2
 
-cdef Kinds KINDS = kinds_of(row_table(CHANNEL_EXECUTIONS))
-cdef Kinds FEE_KINDS = kinds_of(row_table(CHANNEL_EXECUTIONS).rows[<int>EXEC_FEES].table)
+cdef Kinds KINDS = kinds_of(row_tables()[<int>CHANNEL_EXECUTIONS])
+cdef Kinds FEE_KINDS = kinds_of(row_tables()[<int>CHANNEL_EXECUTIONS].rows[<int>EXEC_FEES].table)
 
 
 cdef Execution new_execution(
@@ -423,6 +423,6 @@ def _as_contingent(name, value):
 
 
 cdef Fields FIELDS = Fields()
-FIELDS.learn(row_table(CHANNEL_EXECUTIONS), {
+FIELDS.learn(row_tables()[<int>CHANNEL_EXECUTIONS], {
     "order_userref": as_integer, "fees": _as_fees, "triggers": _as_triggers, "contingent": _as_contingent,
 })
