@@ -86,6 +86,8 @@ if TYPE_CHECKING:
     from .feed import connect as connect
     from .health import LineHealth as LineHealth
     from .health import SubscriptionHealth as SubscriptionHealth
+    from .level3_feed import Level3Feed as Level3Feed
+    from .level3_feed import connect_level3 as connect_level3
     from .metrics import MetricsServer as MetricsServer
     from .metrics import MetricsSnapshot as MetricsSnapshot
     from .nonce import MemoryNonces as MemoryNonces
@@ -130,6 +132,7 @@ _HOMES = {
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
     "health": ("LineHealth", "SubscriptionHealth"),
+    "level3_feed": ("Level3Feed", "connect_level3"),
     "metrics": ("MetricsServer", "MetricsSnapshot"),
     "nonce": ("MemoryNonces",),
     "readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),

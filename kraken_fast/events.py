@@ -17,6 +17,7 @@ from .account_records import AccountGap
 from .core.balance_store import BalanceUpdate
 from .core.book import BookSnapshot
 from .core.execution import Execution
+from .core.level3 import Level3Snapshot
 from .core.market import Candle, TickerSnapshot, Trade
 from .errors import KrakenFastError, SubscriptionError
 from .types import Gap, InstrumentUpdate, SystemStatus
@@ -78,6 +79,7 @@ class Dropped:
 Event = (
     BookSnapshot | TickerSnapshot | Trade | Candle | Gap | Dropped | LineChange | Refused | SystemStatus
     | InstrumentUpdate | SourceChange | Degraded | Filled | Execution | BalanceUpdate | AccountGap
+    | Level3Snapshot
 )
 
 Key = tuple[str, ...]

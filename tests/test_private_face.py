@@ -39,7 +39,7 @@ async def rest(url: str) -> RestClient:
         ("ws://127.0.0.1:9/auth/v2", KRAKEN, False),
     ],
 )
-async def test_a_token_is_shown_to_kraken_or_a_boxs_to_the_box(ws_url: str, rest_url: str, is_fine: bool) -> None:  # noqa: FBT001
+async def test_a_token_is_shown_to_kraken_or_to_a_box(ws_url: str, rest_url: str, *, is_fine: bool) -> None:
     client = await rest(rest_url)
     endpoints = Endpoints(ws_url=ws_url, rest_url=rest_url)
     if is_fine:

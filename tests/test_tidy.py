@@ -38,7 +38,7 @@ FLOORS = [
     {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens", "lookup", "recovery"},
     {"session", "endpoints", "order_core", "order_cancels", "orders", "order_exit", "watchdog"},
     {"shares", "readings", "health", "availability", "private_session", "private_face"},
-    {"feed", "lines", "clients", "delivery", "fallback", "account_source", "account", "account_state"},
+    {"feed", "lines", "clients", "delivery", "fallback", "account_source", "account", "account_state", "level3_feed"},
     {"gaps", "validate", "reader"},
     {"metrics"},
     {"coordinator"},

@@ -99,7 +99,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "the message comes after the next of its channel and symbol", count=1, messages=("update",)
         ),
         "delay": Kind("the message comes later than those behind it", {"ms": 100}, count=1, messages=DATA),
-        "bad_checksum": Kind("the checksum of a book message is wrong", count=1),
+        "bad_checksum": Kind("the checksum of a message of book or level3 is wrong", count=1),
         "mutate": Kind(
             "the JSON is damaged; see tamper.MUTATIONS", {"mutation": "random"}, count=1, messages=DATA
         ),

@@ -156,7 +156,7 @@ class Tamper:
         return [message, message] if self._fire("duplicate_ack", message) else [message]
 
     def _changed(self, message: Message) -> Message:
-        if message.channel == "book" and self._fire("bad_checksum", message):
+        if message.channel in ("book", "level3") and self._fire("bad_checksum", message):
             text = _CHECKSUM.sub(lambda found: f'"checksum":{int(found[1]) ^ 1}', message.text)
             message = message.with_text(text)
         if message.kind == "snapshot" and (fault := self._fire("huge_snapshot", message)):

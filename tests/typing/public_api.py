@@ -82,3 +82,15 @@ async def against_the_box() -> None:
         exchange.faults.inject("bad_checksum", symbol="BTC/USD")
         async with kraken_fast.connect(["BTC/USD"], ws_url=exchange.ws_url, rest_url=exchange.rest_url) as feed:
             feed.book("BTC/USD")
+
+
+async def an_account() -> None:
+    async with kraken_fast.connect_account(since_ns=0) as account:
+        assert_type(account, kraken_fast.Account)
+        assert_type(account.balance("USD", strict=True), kraken_fast.AccountBalance)
+        assert_type(account.balance("USD").free, Decimal | None)
+        assert_type(account.fills(), tuple[kraken_fast.Execution, ...])
+        assert_type(account.quality, kraken_fast.types.Quality)
+        async with kraken_fast.connect_level3(["BTC/USD"], rest=account.rest, tokens=account.tokens) as feed:
+            assert_type(feed, kraken_fast.Level3Feed)
+            assert_type(feed.queue_position("BTC/USD", "O1"), kraken_fast.types.QueuePosition | None)
