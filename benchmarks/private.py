@@ -40,7 +40,8 @@ def executions(orders: int = MESSAGES // 5) -> Corpus:
                 f'"order_id":"{order}","cl_ord_id":"{client}","exec_id":"{_id("T", rng)}","exec_type":"trade",'
                 f'"trade_id":{96_120_501 + len(texts)},"symbol":"BTC/USD","side":"buy","last_qty":{part / 1e8:.8f},'
                 f'"last_price":{price / 10:.1f},"liquidity_ind":"m","cost":{part * price / 1e9:.5f},'
-                f'"order_type":"limit","timestamp":"{time}","order_status":"partially_filled","cum_qty":{cum / 1e8:.8f},'
+                f'"order_type":"limit","timestamp":"{time}","order_status":"partially_filled",'
+                f'"cum_qty":{cum / 1e8:.8f},'
                 f'"cum_cost":{cum * price / 1e9:.5f},"avg_price":{price / 10:.1f},"fee_usd_equiv":1.0525,'
                 '"fees":[{"asset":"USD","qty":1.05249}]'
             )
