@@ -35,7 +35,10 @@ FLOORS = [
     {"pretrade", "resolution"},
     {"order_sweep"},
     {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens"},
-    {"session", "endpoints", "order_core", "order_cancels", "orders", "order_exit", "watchdog", "shares", "readings", "health", "availability"},
+    {
+        "session", "endpoints", "order_core", "order_cancels", "orders", "order_exit", "watchdog", "shares",
+        "readings", "health", "availability",
+    },
     {"feed", "lines", "clients", "delivery", "fallback", "account_source"},
     {"gaps", "validate", "reader"},
     {"coordinator"},
