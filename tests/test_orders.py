@@ -110,8 +110,9 @@ def test_a_check_places_nothing() -> None:
         entry = await world.open()
         checked = await entry.check_order(NewOrder(**world.buy()))
         assert checked.params["order_qty"] == Decimal("0.01") and not world.account.orders
+        world.faults.inject("reject", endpoint="add_order", error="EOrder:Insufficient funds")
         with pytest.raises(OrderRejectedError, match="Insufficient funds"):
-            await entry.check_order(NewOrder(**world.buy(order_qty="200000")))
+            await entry.check_order(NewOrder(**world.buy()))
         world.faults.inject("request_lost", endpoint="add_order")
         with pytest.raises(OutcomeUnknownError) as caught:
             await entry.check_order(NewOrder(**world.buy()))
