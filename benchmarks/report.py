@@ -21,7 +21,7 @@ p {{ margin: 4px 0 10px; color: #52606d; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 14px; }}
 th {{ text-align: left; color: #7b8794; font-weight: 500; }} td, th {{ padding: 3px 10px 3px 0; }}
 td.n, th.n {{ text-align: right; font-variant-numeric: tabular-nums; }} tr:nth-child(even) td {{ background: #f7f9fa; }}
-code {{ font: 13px ui-monospace, monospace; white-space: pre; }} .bar {{ background: {COLOURS[0]}; height: 10px; }}
+code {{ font: 13px ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }} .bar {{ background: {COLOURS[0]}; height: 10px; }}
 """
 
 

@@ -21,10 +21,11 @@ FUNCTIONS_MAX = 25
 SAMPLES_PER_S = 250
 
 HOT = {
-    "decode": ("on_message", "understand", "_book", "_slot", "_stamp"),
-    "scan": ("scan", "_envelope", "_record", "_levels", "_number", "_time"),
-    "book": ("apply", "_set", "_put", "_find", "_truncate", "_verify"),
-    "checksum": ("side_crc", "combine", "level_crc"),
+    "decode": ("on_message", "understand"),
+    "decode_market": ("take_book",),
+    "scan": ("scan", "_usual", "_members", "_rows", "_levels_list"),
+    "book": ("apply", "_set_all", "_set", "_find", "_insert", "_remove"),
+    "checksum": ("level_token", "join_tokens", "finish"),
     "symbols": ("find",),
 }
 """Functions whose lines are shown where callgrind cannot tell which are hot."""

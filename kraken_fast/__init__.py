@@ -9,6 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .account import Account as Account
+    from .account import connect_account as connect_account
+    from .account_records import AccountBalance as AccountBalance
+    from .account_records import AccountGap as AccountGap
     from .auth import Credentials as Credentials
     from .auth import Secret as Secret
     from .config import Endpoints as Endpoints
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from .config import RestSettings as RestSettings
     from .config import SubscriptionSettings as SubscriptionSettings
     from .coordinator import UnifiedDataCoordinator as UnifiedDataCoordinator
+    from .core.balance_store import BalanceUpdate as BalanceUpdate
     from .core.book import Book as Book
     from .core.book import BookSnapshot as BookSnapshot
     from .core.book import OrderBook as OrderBook
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from .core.clock import ManualClock as ManualClock
     from .core.clock import SystemClock as SystemClock
     from .core.decode import Decoder as Decoder
+    from .core.execution import Execution as Execution
     from .core.handler import Callbacks as Callbacks
     from .core.handler import Handler as Handler
     from .core.latency import Histogram as Histogram
@@ -80,6 +86,8 @@ if TYPE_CHECKING:
     from .feed import connect as connect
     from .health import LineHealth as LineHealth
     from .health import SubscriptionHealth as SubscriptionHealth
+    from .metrics import MetricsServer as MetricsServer
+    from .metrics import MetricsSnapshot as MetricsSnapshot
     from .nonce import MemoryNonces as MemoryNonces
     from .readings import Balance as Balance
     from .readings import Balances as Balances
@@ -95,13 +103,17 @@ if TYPE_CHECKING:
     from .types import SystemStatus as SystemStatus
 
 _HOMES = {
+    "account": ("Account", "connect_account"),
+    "account_records": ("AccountBalance", "AccountGap"),
     "auth": ("Credentials", "Secret"),
     "config": ("Endpoints", "LineSettings", "RestSettings", "SubscriptionSettings"),
     "coordinator": ("UnifiedDataCoordinator",),
+    "core.balance_store": ("BalanceUpdate",),
     "core.book": ("Book", "BookSnapshot", "OrderBook"),
     "core.capture": ("CaptureReader",),
     "core.clock": ("ManualClock", "SystemClock"),
     "core.decode": ("Decoder",),
+    "core.execution": ("Execution",),
     "core.handler": ("Callbacks", "Handler"),
     "core.latency": ("Histogram",),
     "core.market": ("Candle", "LiveTicker", "Ticker", "TickerSnapshot", "Trade"),
@@ -118,6 +130,7 @@ _HOMES = {
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
     "health": ("LineHealth", "SubscriptionHealth"),
+    "metrics": ("MetricsServer", "MetricsSnapshot"),
     "nonce": ("MemoryNonces",),
     "readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),
     "shares": ("Shares",),

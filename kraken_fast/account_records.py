@@ -1,4 +1,4 @@
-"""What an account tells: fills, balances with what orders hold of them, and where the streams broke."""
+"""What an account tells besides executions: balances with what orders hold of them, and where its streams broke."""
 
 from __future__ import annotations
 
@@ -8,57 +8,7 @@ from typing import Literal
 
 from .types import Quality
 
-FillSource = Literal["stream", "snapshot", "rest"]
 HoldSource = Literal["rest", "orders", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fee:
-    """A fee. `asset` is None where REST told the amount and the order that would say the asset is not known."""
-
-    asset: str | None
-    qty: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
-    """One execution of an order of ours.
-
-    Attributes:
-        exec_id: the exchange's id of it, the same on the stream and in REST's trades history.
-        qty: in base units. cost: in quote units.
-        liquidity: m for maker, t for taker, "" where nothing tells.
-        cum_qty, cum_cost, avg_price: of the order after this fill; only the stream tells them.
-        exch_ns: the exchange's time, ns since epoch; REST has it to a tenth of a millisecond or so.
-        source: where it was learned from.
-        recovered: it was not streamed: it happened, or its message went missing, while we did not hear.
-        recv_ns: our monotonic time of learning.
-    """
-
-    exec_id: str
-    order_id: str
-    symbol: str
-    side: str
-    price: Decimal
-    qty: Decimal
-    cost: Decimal
-    exch_ns: int
-    fees: tuple[Fee, ...] = ()
-    cl_ord_id: str | None = None
-    order_userref: int | None = None
-    order_type: str = ""
-    trade_id: int | None = None
-    liquidity: str = ""
-    cum_qty: Decimal | None = None
-    cum_cost: Decimal | None = None
-    avg_price: Decimal | None = None
-    source: FillSource = "stream"
-    recv_ns: int = 0
-
-    @property
-    def recovered(self) -> bool:
-        """Whether it was learned by a snapshot or by REST instead of being streamed."""
-        return self.source != "stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +32,7 @@ class AccountGap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
+class AccountBalance:
     """What an account has of an asset.
 
     Attributes:

@@ -63,6 +63,9 @@ PRIVATE_WS_URL = "wss://ws-auth.kraken.com/v2"
 LEVEL3_WS_URL = "wss://ws-l3.kraken.com/v2"
 """Books order by order; needs a token."""
 
+PRIVATE_WS_HOSTS = ("ws-auth.kraken.com", "ws-l3.kraken.com", "beta-ws-auth.kraken.com")
+"""Who may be shown a token. Source: websocket-v2.md section 1."""
+
 PUBLIC_REST_URL = "https://api.kraken.com"
 
 KRAKEN_HOSTS = ("api.kraken.com", "colo-london.vip-api.kraken.com")

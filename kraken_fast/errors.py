@@ -321,7 +321,7 @@ class RateLimitError(ExchangeError):
     retry_after_s: float = 0.0
 
     def __str__(self) -> str:
-        return f"{super().__str__()}; wait {self.retry_after_s:.1f} s"
+        return super().__str__() + (f"; wait {self.retry_after_s:.1f} s" if self.retry_after_s else "")
 
 
 class OrderRejectedError(ExchangeError):

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from .account_records import AccountGap
+from .core.balance_store import BalanceUpdate
 from .core.book import BookSnapshot
+from .core.execution import Execution
 from .core.market import Candle, TickerSnapshot, Trade
 from .errors import KrakenFastError, SubscriptionError
 from .types import Gap, InstrumentUpdate, SystemStatus
@@ -74,7 +77,7 @@ class Dropped:
 
 Event = (
     BookSnapshot | TickerSnapshot | Trade | Candle | Gap | Dropped | LineChange | Refused | SystemStatus
-    | InstrumentUpdate | SourceChange | Degraded | Filled
+    | InstrumentUpdate | SourceChange | Degraded | Filled | Execution | BalanceUpdate | AccountGap
 )
 
 Key = tuple[str, ...]

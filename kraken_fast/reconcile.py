@@ -31,9 +31,10 @@ Source: websocket-v2.md section 12; rest.md sections 8 and 11; faults.md O09 to 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from .account_records import Fill
 from .policy import SECOND_NS
 
 SNAPSHOT_FILLS = 50
@@ -54,14 +55,46 @@ REST_SLACK_NS = 2 * SECOND_NS
 AUDIT_AFTER_NS = 62 * SECOND_NS
 """REST was seen up to 60 s behind. Source: rest.md section 12; faults.md E16."""
 
-WINDOWS_MAX = 1000
-"""Gaps that wait for their audit; with more the two oldest become one."""
+AUDIT_TOGETHER_NS = 60 * SECOND_NS
+"""Gaps that were closed within such a time are audited together."""
 
 ROUNDED_NS = 1_000_000
 """REST's times are rounded; two of one fill lie closer than this."""
 
 
-class FillKeeper:
+class FillLike(Protocol):
+    """What of a fill decides whether it passes; an `Execution` is one."""
+
+    @property
+    def key(self) -> Hashable:
+        """Its id."""
+        ...
+
+    @property
+    def timestamp_ns(self) -> int | None:
+        """The exchange's time, ns since epoch. REST rounds it."""
+        ...
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it was not streamed."""
+        ...
+
+
+_Fill = TypeVar("_Fill", bound=FillLike)
+
+
+@dataclass(slots=True)
+class Window:
+    """A time to audit, in the exchange's clock, and when its gap, or the last of several, was closed in ours."""
+
+    from_ns: int
+    until_ns: int  # 0: the present
+    first_closed_ns: int
+    closed_ns: int
+
+
+class FillKeeper(Generic[_Fill]):
     """See the module's text.
 
     Args:
@@ -75,10 +108,11 @@ class FillKeeper:
         wants_rest: the snapshot does not close the gap; give `on_rest` what REST has after `rest_from_ns`.
         duplicates: fills that came again.
         late: fills that an audit found.
+        snapshots: subscriptions begun.
         delivered, recovered: fills passed on, and those of them that were not streamed.
     """
 
-    def __init__(self, *, since_ns: int | None = None, known: Iterable[str] = ()) -> None:
+    def __init__(self, *, since_ns: int | None = None, known: Iterable[Hashable] = ()) -> None:
         self.is_live = False
         self.wants_rest = False
         self.duplicates = 0
@@ -87,14 +121,16 @@ class FillKeeper:
         self.recovered = 0
         self._old_ns = since_ns  # what is not after this happened before we came
         self._newest_ns = since_ns
-        self._newest_id: str | None = None
-        self._seen: OrderedDict[str, int] = OrderedDict.fromkeys(known, since_ns or 0)
+        self._newest_id: Hashable | None = None
+        self._seen: OrderedDict[Hashable, int] = OrderedDict.fromkeys(known, since_ns or 0)
         self._forgotten_ns = 0
-        self._snapshot: list[Fill] | None = None
+        self._snapshot: list[_Fill] | None = None
         self._snapshot_at_ns = 0
-        self._held: dict[str, Fill] = {}
+        self._exchange_ns = 0
+        self.snapshots = 0
+        self._held: dict[Hashable, _Fill] = {}
         self._lost_from_ns: int | None = None
-        self._windows: deque[tuple[int, int]] = deque()  # from where to audit, and when the gap was closed
+        self._windows: deque[Window] = deque()
 
     @property
     def newest_ns(self) -> int:
@@ -111,19 +147,19 @@ class FillKeeper:
         """Streamed fills that wait."""
         return len(self._held)
 
-    def knows(self, exec_id: str) -> bool:
+    def knows(self, key: Hashable) -> bool:
         """Tell whether a fill was delivered, or waits to be."""
-        return exec_id in self._seen or exec_id in self._held
+        return key in self._seen or key in self._held
 
     @property
     def audit_due_ns(self) -> int | None:
         """When the next audit is due, on the monotonic clock; None for never. It tells something only while live."""
-        return self._windows[0][1] + AUDIT_AFTER_NS if self._windows else None
+        return self._windows[0].closed_ns + AUDIT_AFTER_NS if self._windows else None
 
     @property
-    def audit_from_ns(self) -> int:
-        """Where it begins, ns since epoch."""
-        return self._windows[0][0]
+    def audit(self) -> Window:
+        """What is audited next; there is something while `audit_due_ns` is not None."""
+        return self._windows[0]
 
     # What happens --------------------------------------------------------------------------------------------
 
@@ -135,17 +171,17 @@ class FillKeeper:
         self._snapshot = None
         self._held.clear()  # the snapshot or REST has them, and in order
 
-    def on_stream(self, fill: Fill) -> list[Fill]:
+    def on_stream(self, fill: _Fill) -> list[_Fill]:
         """A fill was streamed. Returns what is to be delivered now."""
-        if not self._is_new(fill) or fill.exec_id in self._held:
+        if not self._is_new(fill) or fill.key in self._held:
             self.duplicates += 1
             return []
         if self.is_live:
             return [self._pass(fill)]
-        self._held[fill.exec_id] = fill
+        self._held[fill.key] = fill
         return []
 
-    def on_snapshot(self, rows: Iterable[Fill], *, exchange_ns: int, at_ns: int) -> list[Fill]:
+    def on_snapshot(self, rows: Iterable[_Fill], *, exchange_ns: int, at_ns: int) -> list[_Fill]:
         """A subscription begins.
 
         Args:
@@ -154,6 +190,8 @@ class FillKeeper:
             at_ns: our monotonic time.
         """
         fills = _oldest_first(rows)
+        self._exchange_ns = exchange_ns
+        self.snapshots += 1
         if self._newest_ns is None:
             for fill in fills:
                 self._remember(fill)
@@ -165,7 +203,7 @@ class FillKeeper:
         self.wants_rest = True
         return []
 
-    def on_rest(self, rows: Sequence[Fill], *, at_ns: int) -> list[Fill]:
+    def on_rest(self, rows: Sequence[_Fill], *, at_ns: int) -> list[_Fill]:
         """REST was asked from `rest_from_ns` on; `rows` are all that it has, oldest first.
 
         `wants_rest` stays if they prove nothing: REST lags behind.
@@ -173,81 +211,90 @@ class FillKeeper:
         if self.is_live:
             return []
         snapshot = self._snapshot or []
-        shown = {row.exec_id for row in rows}
+        shown = {row.key for row in rows}
         unknown = [fill for fill in snapshot if self._is_new(fill)] or list(self._held.values())
-        told = {fill.exec_id: fill for fill in snapshot} | self._held
-        passed = [self._pass(told.get(row.exec_id, row)) for row in rows if self._is_new(row)]
+        told = {fill.key: fill for fill in snapshot} | self._held
+        passed = [self._pass(told.get(row.key, row)) for row in rows if self._is_new(row)]
         if self._snapshot is None:
             return passed
         # A snapshot that tells nothing new and yet lacks what we know is older than that: only time helps then.
-        if unknown[0].exec_id in shown if unknown else at_ns - self._snapshot_at_ns >= AUDIT_AFTER_NS:
+        if unknown[0].key in shown if unknown else at_ns - self._snapshot_at_ns >= AUDIT_AFTER_NS:
             passed += self._go_live(at_ns)
         return passed
 
-    def give_up(self, *, at_ns: int) -> list[Fill]:
+    def give_up(self, *, at_ns: int) -> list[_Fill]:
         """What is missing does not come in time: let pass what is held."""
         return self._go_live(at_ns)
 
-    def on_audit(self, rows: Sequence[Fill], *, asked_ns: int) -> list[Fill]:
-        """REST was asked from `audit_from_ns` on, at `asked_ns` monotonic; `rows` are all that it has, oldest first.
+    def on_audit(self, window: Window, rows: Sequence[_Fill]) -> list[_Fill]:
+        """REST was asked for a window when it was due; `rows` are all that it has of it, oldest first.
 
         What was missed comes out. While we are behind nothing does: an audit is of what was believed complete.
         """
-        if not self.is_live:
+        if not self.is_live or window not in self._windows:
             return []
+        self._windows.remove(window)
         passed = [self._pass(row) for row in rows if self._is_new(row)]
         self.late += len(passed)
-        while self._windows and self._windows[0][1] + AUDIT_AFTER_NS <= asked_ns:
-            self._windows.popleft()
         return passed
 
     # What follows from it ------------------------------------------------------------------------------------
 
-    def _reaches_back(self, fills: list[Fill]) -> bool:
+    def _reaches_back(self, fills: list[_Fill]) -> bool:
         is_all = len(fills) < SNAPSHOT_FILLS
         if self._newest_id is None:
-            return is_all or fills[0].exch_ns <= self.newest_ns - SLACK_NS
-        if all(fill.exec_id != self._newest_id for fill in fills):
+            return is_all or time_of(fills[0]) <= self.newest_ns - SLACK_NS
+        if all(fill.key != self._newest_id for fill in fills):
             return False
-        return is_all or fills[0].exch_ns <= self.newest_ns - SLACK_NS
+        return is_all or time_of(fills[0]) <= self.newest_ns - SLACK_NS
 
-    def _go_live(self, at_ns: int) -> list[Fill]:
+    def _go_live(self, at_ns: int) -> list[_Fill]:
         if self._lost_from_ns is not None:
-            from_ns, self._lost_from_ns = self._lost_from_ns, None
-            self._windows.append((from_ns, at_ns))
-            if len(self._windows) > WINDOWS_MAX:
-                (from_ns, _), (_, closed_ns) = self._windows.popleft(), self._windows.popleft()
-                self._windows.appendleft((from_ns, closed_ns))
+            self._plan_audit(self._lost_from_ns, at_ns)
+            self._lost_from_ns = None
         snapshot, self._snapshot = self._snapshot or [], None
         held, self._held = self._held, {}
         self.is_live, self.wants_rest = True, False
-        passed = [self._pass(held.get(fill.exec_id, fill)) for fill in snapshot if self._is_new(fill)]
+        passed = [self._pass(held.get(fill.key, fill)) for fill in snapshot if self._is_new(fill)]
         passed += [self._pass(fill) for fill in held.values() if self._is_new(fill)]
         return passed
 
-    def _is_new(self, fill: Fill) -> bool:
-        if fill.exec_id in self._seen or fill.exch_ns <= self._forgotten_ns:
-            return False
-        return fill.source == "stream" or self._old_ns is None or fill.exch_ns > self._old_ns - ROUNDED_NS
+    def _plan_audit(self, from_ns: int, at_ns: int) -> None:
+        until_ns = self._exchange_ns + REST_SLACK_NS if self._exchange_ns else 0
+        last = self._windows[-1] if self._windows else None
+        if last is None or at_ns - last.first_closed_ns > AUDIT_TOGETHER_NS:
+            self._windows.append(Window(from_ns, until_ns, at_ns, at_ns))
+        else:
+            last.until_ns, last.closed_ns = until_ns, at_ns
 
-    def _pass(self, fill: Fill) -> Fill:
+    def _is_new(self, fill: _Fill) -> bool:
+        if fill.key in self._seen or time_of(fill) <= self._forgotten_ns:
+            return False
+        return not fill.recovered or self._old_ns is None or time_of(fill) > self._old_ns - ROUNDED_NS
+
+    def _pass(self, fill: _Fill) -> _Fill:
         self._remember(fill)
         self.delivered += 1
         self.recovered += fill.recovered
         return fill
 
-    def _remember(self, fill: Fill) -> None:
-        self._seen[fill.exec_id] = fill.exch_ns
-        if fill.exch_ns >= self.newest_ns:
-            self._newest_ns, self._newest_id = fill.exch_ns, fill.exec_id
+    def _remember(self, fill: _Fill) -> None:
+        self._seen[fill.key] = time_of(fill)
+        if time_of(fill) >= self.newest_ns:
+            self._newest_ns, self._newest_id = time_of(fill), fill.key
         if len(self._seen) > SEEN_MAX:
             _, forgotten_ns = self._seen.popitem(last=False)
             self._forgotten_ns = max(self._forgotten_ns, forgotten_ns + ROUNDED_NS)
 
 
-def _oldest_first(rows: Iterable[Fill]) -> list[Fill]:
+def time_of(fill: FillLike) -> int:
+    """Give a fill's time; every row that was recorded has one."""
+    return fill.timestamp_ns or 0
+
+
+def _oldest_first(rows: Iterable[_Fill]) -> list[_Fill]:
     """Order a snapshot's fills. It has the newest first, which decides between those of one instant."""
     fills = list(rows)
-    if fills and fills[0].exch_ns >= fills[-1].exch_ns:
+    if fills and time_of(fills[0]) >= time_of(fills[-1]):
         fills.reverse()
-    return sorted(fills, key=lambda fill: fill.exch_ns)
+    return sorted(fills, key=time_of)

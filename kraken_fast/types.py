@@ -11,8 +11,14 @@ Quality = Literal["live", "stale", "unverified", "rest", "none"]
 
 BookState = Literal["empty", "syncing", "valid", "unverified", "invalid"]
 
+OrderStatus = Literal["unknown", "pending_new", "new", "partially_filled", "filled", "canceled", "expired"]
+"""State of an order as the exchange told it; unknown: by its id alone."""
+
 BOOK_DEPTHS = (10, 25, 100, 500, 1000)
 """Depths that the exchange offers for `book`. Source: websocket-v2 channel book."""
+
+LEVEL3_DEPTHS = (10, 100, 1000)
+"""Depths that the exchange offers for `level3`, in price levels. Source: websocket-v2 channel level3."""
 
 OHLC_INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 """Candle lengths in minutes that the exchange offers. Source: websocket-v2 channel ohlc."""
@@ -118,3 +124,90 @@ class Gap:
     symbol: str
     first: int
     last: int
+
+
+class Fee(NamedTuple):
+    """What a trade cost, in one asset."""
+
+    asset: str
+    qty: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What sets a stop or take-profit order off.
+
+    Attributes:
+        reference: last or index.
+        price: static price, or the distance that price_type tells.
+        price_type: static, pct or quote.
+        status: triggered or untriggered.
+        timestamp: when it was triggered, RFC 3339.
+    """
+
+    reference: str | None = None
+    price: Decimal | None = None
+    price_type: str | None = None
+    actual_price: Decimal | None = None
+    peak_price: Decimal | None = None
+    last_price: Decimal | None = None
+    status: str | None = None
+    timestamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contingent:
+    """Template of the order that each fill of a conditional close creates."""
+
+    order_type: str | None = None
+    trigger_price: Decimal | None = None
+    trigger_price_type: str | None = None
+    limit_price: Decimal | None = None
+    limit_price_type: str | None = None
+
+
+class Wallet(NamedTuple):
+    """One wallet of an asset.
+
+    Attributes:
+        type: spot or earn.
+        id: main, flex, bonded, flexible, liquid, locked or closed.
+    """
+
+    type: str
+    id: str
+    balance: Decimal
+
+
+class QueuedOrder(NamedTuple):
+    """One order of a level-3 book.
+
+    Attributes:
+        qty: what is left of it, and shown.
+        exch_ns: when it was placed or last changed, ns since epoch.
+    """
+
+    order_id: str
+    price: Decimal
+    qty: Decimal
+    exch_ns: int | None
+
+
+class QueuePosition(NamedTuple):
+    """Where an order stands in a level-3 book.
+
+    Attributes:
+        side: bid or ask.
+        price, qty: of the order.
+        orders_ahead, qty_ahead: of its price, filled before it.
+        orders_behind: of its price, filled after it.
+        levels_ahead: better prices of its side; 0 at the best.
+    """
+
+    side: Literal["bid", "ask"]
+    price: Decimal
+    qty: Decimal
+    orders_ahead: int
+    qty_ahead: Decimal
+    orders_behind: int
+    levels_ahead: int

@@ -39,6 +39,19 @@ DECIMAL_KEYS = frozenset(
         "collateral_value",
         "margin_rate",
         "multiplier",
+        "order_qty",
+        "cum_qty",
+        "cum_cost",
+        "avg_price",
+        "limit_price",
+        "stop_price",
+        "last_qty",
+        "last_price",
+        "cost",
+        "fee_usd_equiv",
+        "balance",
+        "amount",
+        "fee",
     ]
 )
 """Keys whose numbers may be written with an exponent; all others are integers."""
@@ -67,6 +80,21 @@ def catalogue() -> dict[str, bytes]:
         for message in json.loads((DATA / "messages-v2.json").read_text())["messages"]
         if message["direction"] == "server->client" and message["endpoint"] in ("public", "any")
     }
+
+
+def private_catalogue() -> dict[str, bytes]:
+    """Every message of a private channel, level3 included, by its id in messages-v2.json."""
+    return {
+        message["id"]: message["raw"].encode()
+        for message in json.loads((DATA / "messages-v2.json").read_text())["messages"]
+        if message["direction"] == "server->client" and message["id"].startswith(("exec.", "bal.", "level3."))
+    }
+
+
+def level3_vectors() -> list[dict[str, Any]]:
+    """Every level-3 vector of checksum-vectors.json."""
+    vectors = json.loads((DATA / "checksum-vectors.json").read_text())["vectors"]
+    return [vector for vector in vectors if vector["kind"] == "level3"]
 
 
 def instrument_snapshot() -> bytes:

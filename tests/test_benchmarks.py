@@ -37,7 +37,7 @@ def run(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[
 def test_promises_are_made_once_and_whole() -> None:
     assert len({gate["promise"] for gate in GATES}) == len({gate["figure"] for gate in GATES}) == len(GATES) >= 25
     for gate in GATES:
-        assert set(gate) - {"at_least", "at_most"} == {"promise", "figure", "unit", "basis"}
+        assert set(gate) - {"at_least", "at_most", "tripwire"} == {"promise", "figure", "unit", "basis"}
         assert ("at_least" in gate) != ("at_most" in gate)
         assert gate["basis"] in ("ratio", "absolute")
         assert (BENCHMARKS / f"bench_{gate['figure'].partition('.')[0]}.py").exists()
@@ -63,9 +63,24 @@ def test_the_smoke_run_measures_every_promise_of_its_suites(smoke: dict[str, Any
     assert {row["figure"] for row in smoke["gates"]} == wanted
 
 
-def test_only_a_broken_ratio_fails(smoke: dict[str, Any]) -> None:
-    broken = [row for row in smoke["gates"] if row["basis"] == "ratio" and row["margin"] < 1]
+def beyond_its_tripwire(row: dict[str, Any]) -> bool:
+    if row["tripwire"] is None:
+        return bool(row["margin"] < 1)
+    least = row["at_least"] is not None
+    return bool(row["measured"] < row["tripwire"] if least else row["measured"] > row["tripwire"])
+
+
+def test_only_a_ratio_beyond_its_tripwire_fails_a_brief_run(smoke: dict[str, Any]) -> None:
+    broken = [row for row in smoke["gates"] if row["basis"] == "ratio" and beyond_its_tripwire(row)]
     assert smoke["status"] == bool(broken)
+
+
+def test_a_tripwire_lies_below_the_promise_but_not_far() -> None:
+    for gate in GATES:
+        if "tripwire" in gate:
+            assert gate["basis"] == "ratio", gate
+            goal = gate.get("at_least") or gate["at_most"]
+            assert 0.6 <= (gate["tripwire"] / goal if "at_least" in gate else goal / gate["tripwire"]) < 1, gate
 
 
 def test_margins_point_the_right_way(smoke: dict[str, Any]) -> None:

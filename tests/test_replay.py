@@ -31,7 +31,7 @@ def replayed(path: Path) -> tuple[EventHash, Replayer]:
 
 
 async def record_session(path: Path, seconds: float, **writer: int) -> tuple[EventHash, Exchange]:
-    """Record a feed of every channel through faults: a bad checksum, a lost connection, a missing trade."""
+    """Record a feed of every channel through faults: a bad checksum and a lost connection."""
     live = EventHash()
     async with Exchange(["BTC/USD", "ETH/USD"], seed=3, rate=200) as ex:
         capture = CaptureWriter(path, SystemClock(), **writer)

@@ -25,24 +25,25 @@ COLUMNS_MAX = 120
 
 # Which floor a module stands on: it imports from its own or from below.
 FLOORS = [
-    {"errors", "types", "names"},
+    {"errors", "types", "names", "account_records"},
     {"core"},
     {"config", "policy", "subscription_records", "auth", "nonce", "http", "catalogue", "error_table", "sharing"},
+    {"holds", "reconcile"},
     {"records", "rest_types", "instruments", "limits", "envelope", "rest_request", "exchange_time"},
-    {"engine_limits", "key_check", "rest_clock", "order_records", "order_rules", "journal", "deadman"},
+    {"engine_limits", "key_check", "rest_clock", "rest_sender", "order_records", "order_rules", "journal", "deadman"},
     {"order_request", "order_settings", "order_rate", "live_order", "order_line", "order_rest"},
     {"order_table", "order_restore"},
     {"pretrade", "resolution"},
     {"order_sweep"},
-    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens"},
-    {
-        "session", "endpoints", "order_core", "order_cancels", "orders", "order_exit", "watchdog", "shares",
-        "readings", "health", "availability",
-    },
-    {"feed", "lines", "clients", "delivery", "fallback", "account_source"},
+    {"dial", "subscriptions", "transport", "events", "replay", "rest", "history", "tokens", "lookup", "recovery"},
+    {"session", "endpoints", "order_core", "order_cancels", "orders", "shares", "readings", "health", "availability"},
+    {"order_exit", "watchdog"},
+    {"private_session", "private_face"},
+    {"feed", "lines", "clients", "delivery", "fallback", "account_source", "account", "account_state"},
     {"gaps", "validate", "reader"},
+    {"metrics"},
     {"coordinator"},
-    {"cli", "__main__"},
+    {"cli", "examples", "__main__"},
 ]
 SIM_MAY = {"errors", "types", "sim"}
 CORE_MAY = {"errors", "types", "core"}
@@ -51,6 +52,7 @@ THIRD_PARTY_HOMES = {
     "picows": ("transport.py", "dial.py", "core/listener", "core/frames"),
     "aiofastnet": ("transport.py", "dial.py"),
     "aiohttp": ("http.py", "sim/server.py"),
+    "prometheus_client": ("metrics.py",),
     "trustme": ("sim/tls.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .account import account
 from .check import check
 from .demo import demo
 from .doctor import doctor
@@ -15,6 +16,7 @@ from .record import record
 from .replay import replay
 from .rest import balance, ohlc, orders, rest, ticker
 from .sim import sim
+from .top import top
 from .trades import trades
 from .watch import watch
 
@@ -34,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
-    demo, watch, sim, record, replay, check, ticker, ohlc, trades, balance, orders, rest, doctor,
+    demo, watch, top, sim, record, replay, check, ticker, ohlc, trades, account, balance, orders, rest, doctor,
 ):
     app.command(epilog=STATUSES)(_verb)
 

@@ -38,6 +38,7 @@ class BoxProcess:
         self._options = options
         self._child: Process
         self.ws_url = ""
+        self.ws_auth_url = ""
         self.rest_url = ""
         self.api_key = ""
         self.api_secret = ""
@@ -53,6 +54,7 @@ class BoxProcess:
             await self._stop()
             raise
         self.ws_url, self.rest_url = addresses["ws_url"], addresses["rest_url"]
+        self.ws_auth_url = addresses["ws_auth_url"]
         self.api_key, self.api_secret = addresses.get("api_key", ""), addresses.get("api_secret", "")
         return self
 

@@ -19,3 +19,7 @@ cdef Token level_token(int64_t price, int64_t qty) noexcept nogil
 cdef Token join_tokens(const Token* tokens, int count, bint portable) noexcept nogil
 # CRC-32 as zlib counts it, of the text behind `first` followed by that behind `second`.
 cdef uint32_t finish(Token first, Token second, bint portable) noexcept nogil
+# The digits of `first` followed by those of `second`, of any length.
+cdef Token follow(Token first, Token second) noexcept nogil
+# CRC-32 as zlib counts it, of a text of any length.
+cdef uint32_t seal(Token whole) noexcept nogil

@@ -12,11 +12,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
+from .decode_account cimport take_balances, take_executions
 from .decode_control cimport take_ack, take_instrument, take_status
-from .decode_market cimport take_book, take_ohlc, take_ticker, take_trade
+from .decode_market cimport take_book, take_level3, take_ohlc, take_ticker, take_trade
 from .defs cimport (
-    CHANNEL_BOOK, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN,
-    FAILED, IGNORED, OK, REFUSED, Channel, Status,
+    CHANNEL_BALANCES, CHANNEL_BOOK, CHANNEL_EXECUTIONS, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT, CHANNEL_LEVEL3,
+    CHANNEL_OHLC, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN, FAILED, IGNORED, OK, REFUSED, Channel, Status,
 )
 from .fields cimport is_text
 from .scan cimport Scanner
@@ -140,6 +141,12 @@ cdef class Decoder(Stores):
             result = take_trade(self, snapshot, recv_ns)
         elif channel == CHANNEL_OHLC:
             result = take_ohlc(self, snapshot, recv_ns)
+        elif channel == CHANNEL_LEVEL3:
+            result = take_level3(self, snapshot, recv_ns)
+        elif channel == CHANNEL_EXECUTIONS:
+            result = take_executions(self, snapshot, recv_ns)
+        elif channel == CHANNEL_BALANCES:
+            result = take_balances(self, snapshot, recv_ns)
         elif channel == CHANNEL_INSTRUMENT:
             result = take_instrument(self, snapshot)
         else:

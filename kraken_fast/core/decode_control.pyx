@@ -8,6 +8,7 @@ from libc.stdint cimport uint64_t
 from .book cimport OrderBook
 from .defs cimport BOOK_UNVERIFIED, BOOK_VALID, FAILED, OK, Status
 from .fields cimport flag_of, opt_decimal, opt_json, opt_text, opt_time, text_of, word_of
+from .level3 cimport Level3Book
 from .scan cimport Scanner
 from .stores cimport Stores
 from .symbols cimport Slot
@@ -61,6 +62,7 @@ cdef Status _rescale(Stores stores, str symbol, int price_scale, int qty_scale) 
         return OK
     slot.price_scale = price_scale
     slot.qty_scale = qty_scale
+    _rescale_level3(stores, slot.level3, price_scale, qty_scale)
     book = slot.book
     if book is None or (book.price_scale == price_scale and book.qty_scale == qty_scale):
         return OK
@@ -68,6 +70,15 @@ cdef Status _rescale(Stores stores, str symbol, int price_scale, int qty_scale) 
     if book._state == BOOK_VALID or book._state == BOOK_UNVERIFIED:
         return stores.lose_book(book, "precision")
     return OK
+
+
+cdef Status _rescale_level3(Stores stores, Level3Book book, int price_scale, int qty_scale) except FAILED:
+    cdef bint trusted
+    if book is None or (book.price_scale == price_scale and book.qty_scale == qty_scale):
+        return OK
+    trusted = book._state == BOOK_VALID or book._state == BOOK_UNVERIFIED
+    book.set_scales(price_scale, qty_scale)
+    return stores.lose_level3(book, "precision") if trusted else OK
 
 
 cdef Status take_status(Stores stores) except FAILED:

@@ -1,16 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, auto_pickle=False
-"""From scanned messages to market data: book, ticker, trade, ohlc.
+"""From scanned messages to market data: book, level3, ticker, trade, ohlc.
 
 Each function takes the message that the scanner holds into the stores, and tells the handler.
 """
 
-from ..types import BOOK_DEPTHS, Gap
+from ..types import BOOK_DEPTHS, LEVEL3_DEPTHS, Gap
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from .book cimport OrderBook
 from .defs cimport BOOK_INVALID, BOOK_UNVERIFIED, FAILED, MISMATCH, OK, REFUSED, Status
-from .fields cimport stamp_of, text_of
+from .fields cimport is_text, stamp_of, text_of
+from .level3 cimport ORDER_ID_MAX, Level3Book
 from .market cimport (
     CANDLE_SAME, NUMBER_HELD, CandleData, CandleEvent, CandleLog, LiveTicker, Number, TradeData, TradeLog, Words,
     set_number, value_decimal,
@@ -19,9 +20,10 @@ from .scan cimport Scanner
 from .stores cimport Stores, slot_named
 from .symbols cimport Slot
 from .tables cimport (
-    BOOK_ASKS, BOOK_BIDS, BOOK_CHECKSUM, BOOK_SYMBOL, BOOK_TIMESTAMP, OHLC_BEGIN, OHLC_INTERVAL, OHLC_OPEN,
+    BOOK_ASKS, BOOK_BIDS, BOOK_CHECKSUM, BOOK_SYMBOL, BOOK_TIMESTAMP, LEVEL3_ASKS, LEVEL3_BIDS, LEVEL3_CHECKSUM,
+    LEVEL3_SYMBOL, LEVEL3_TIMESTAMP, OHLC_BEGIN, OHLC_INTERVAL, OHLC_OPEN,
     OHLC_SYMBOL, OHLC_TRADES, TICKER_SYMBOL, TRADE_ID, TRADE_ORD_TYPE, TRADE_PRICE, TRADE_QTY, TRADE_SIDE,
-    TRADE_SYMBOL, TRADE_TIMESTAMP, Record, Value,
+    TRADE_SYMBOL, TRADE_TIMESTAMP, QUEUED_EVENT, QUEUED_ORDER_ID, QUEUED_PRICE, Item, Record, Value,
 )
 
 
@@ -47,7 +49,7 @@ cdef Status take_book(Stores stores, bint snapshot, int64_t recv_ns) except FAIL
         book = slot.book
         result = book.apply(
             snapshot, scan.levels + bids.num, bids.size, scan.levels + asks.num, asks.size,
-            record.values[BOOK_CHECKSUM].num, recv_ns, stamp_of(record, BOOK_TIMESTAMP),
+            scan.level_digits(), record.values[BOOK_CHECKSUM].num, recv_ns, stamp_of(record, BOOK_TIMESTAMP),
         )
         if result == OK:
             if snapshot:
@@ -68,6 +70,85 @@ cdef int _depth_for(Stores stores, int levels) except -1:
     if stores.create_depth:
         return stores.create_depth
     return next((depth for depth in BOOK_DEPTHS if depth >= levels), max(BOOK_DEPTHS))
+
+
+cdef const char* _fault_of(const Item* items, int count, bint snapshot) noexcept:
+    """Why orders of a level-3 message cannot be, NULL if they can."""
+    cdef const Value* event
+    cdef int size, i
+    for i in range(count):
+        size = items[i].values[<int>QUEUED_ORDER_ID].size
+        if size == 0 or size > <int>ORDER_ID_MAX:
+            return b"order_id is empty or too long"
+        if snapshot or not items[i].seen >> QUEUED_EVENT & 1:
+            if not snapshot:
+                return b"event is missing"
+            continue
+        event = &items[i].values[<int>QUEUED_EVENT]
+        if not (is_text(event, b"add", 3) or is_text(event, b"modify", 6) or is_text(event, b"delete", 6)):
+            return b"event is none that is known"
+    return NULL
+
+
+cdef int _level3_depth(Scanner scan, const Value* bids, const Value* asks) except -1:
+    """The smallest depth that the exchange offers and a snapshot fits."""
+    cdef int i
+    cdef set bid_prices = set(), ask_prices = set()
+    for i in range(bids.size):
+        bid_prices.add(scan.items[bids.num + i].values[<int>QUEUED_PRICE].num)
+    for i in range(asks.size):
+        ask_prices.add(scan.items[asks.num + i].values[<int>QUEUED_PRICE].num)
+    levels = max(len(bid_prices), len(ask_prices))
+    return next((depth for depth in LEVEL3_DEPTHS if depth >= levels), max(LEVEL3_DEPTHS))
+
+
+cdef Status take_level3(Stores stores, bint snapshot, int64_t recv_ns) except FAILED:
+    cdef Scanner scan = stores.scanner
+    cdef Record* record
+    cdef Value* bids
+    cdef Value* asks
+    cdef const char* fault
+    cdef Slot slot
+    cdef Level3Book book
+    cdef Status result, whole = OK
+    cdef int i
+    for i in range(scan.record_count):
+        record = &scan.records[i]
+        bids = &record.values[<int>LEVEL3_BIDS]
+        asks = &record.values[<int>LEVEL3_ASKS]
+        fault = _fault_of(scan.items + bids.num, bids.size, snapshot)
+        if fault is NULL:
+            fault = _fault_of(scan.items + asks.num, asks.size, snapshot)
+        if fault is not NULL:
+            return stores.refuse(NULL, fault, text_of(&record.values[<int>LEVEL3_SYMBOL]))
+    for i in range(scan.record_count):
+        record = &scan.records[i]
+        bids = &record.values[<int>LEVEL3_BIDS]
+        asks = &record.values[<int>LEVEL3_ASKS]
+        slot = slot_named(stores, record.values[<int>LEVEL3_SYMBOL].text, record.values[<int>LEVEL3_SYMBOL].size)
+        if slot is not None and slot.level3 is None and stores.create:
+            stores.want_level3(slot.symbol, stores.create_depth or _level3_depth(scan, bids, asks))
+        if slot is None or slot.level3 is None:
+            stores.unwanted += 1
+            continue
+        book = slot.level3
+        result = book.apply(
+            snapshot, scan.items + bids.num, bids.size, scan.items + asks.num, asks.size,
+            <uint32_t>record.values[<int>LEVEL3_CHECKSUM].num, recv_ns, stamp_of(record, LEVEL3_TIMESTAMP),
+        )
+        if result == OK:
+            if snapshot:
+                stores.tell(stores.handler.on_snapshot, ("level3", book.symbol))
+            stores.handler.on_level3(book)
+        elif result == MISMATCH:
+            if snapshot or book._state == BOOK_INVALID:
+                stores.tell(stores.handler.on_level3_lost, (book, "snapshot" if snapshot else "checksum"))
+                book.drop_if_invalid()
+            if book._state == BOOK_UNVERIFIED:
+                stores.handler.on_level3(book)
+        elif result == REFUSED:
+            whole = stores.refuse(NULL, b"a number does not fit the pair's precision", book.symbol)
+    return whole
 
 
 cdef Status take_ticker(Stores stores, bint snapshot, int64_t recv_ns) except FAILED:

@@ -9,9 +9,13 @@ import logging
 
 from libc.stdint cimport uint64_t
 
+from .balance_store cimport BalanceUpdate
 from .book cimport OrderBook
 from .defs cimport FAILED, OK, Status
+from .execution cimport Execution
+from .level3 cimport Level3Book
 from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, Candle, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
+from .order_store cimport Order
 
 _log = logging.getLogger("kraken_fast.callbacks")
 
@@ -29,6 +33,9 @@ cdef class Handler:
     cdef Status on_book(self, OrderBook book) except FAILED:
         return OK
 
+    cdef Status on_level3(self, Level3Book book) except FAILED:
+        return OK
+
     cdef Status on_ticker(self, LiveTicker ticker) except FAILED:
         return OK
 
@@ -38,8 +45,14 @@ cdef class Handler:
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED:
         return OK
 
+    cdef Status on_execution(self, Execution execution, Order order) except FAILED:
+        return OK
+
+    cdef Status on_balance(self, BalanceUpdate update) except FAILED:
+        return OK
+
     def on_snapshot(self, channel, symbol):
-        """A snapshot of `channel` was applied; symbol is "" for instrument."""
+        """A snapshot of `channel` was applied; symbol is "" for instrument, executions and balances."""
 
     def on_book_lost(self, book, reason):
         """`book` can no longer be trusted and awaits a new snapshot.
@@ -48,8 +61,18 @@ cdef class Handler:
         what the book holds is dropped when this returns, unless `book.give_up_verifying()` was called.
         """
 
+    def on_level3_lost(self, book, reason):
+        """The same of a Level3Book."""
+
     def on_gap(self, gap):
         """Trades were missed; `gap` is a types.Gap."""
+
+    def on_sequence_gap(self, channel, expected, got):
+        """Messages of `channel` (executions or balances) were lost; its store is not live until the next snapshot.
+
+        `got` is the number that came instead of `expected`: larger after a loss, smaller for a copy or a restart;
+        None when a message could not be understood. The next gap is told although the store is not live.
+        """
 
     def on_refused(self, error):
         """A message was not understood; `error` is a DecodeError and was counted."""
@@ -66,7 +89,8 @@ cdef class Handler:
     def on_callback_error(self, channel, error):
         """A callback raised `error`; what was decoded is in the stores all the same.
 
-        `channel` is that of the callback (book, ticker, trade, ohlc), else the name of the method that raised.
+        `channel` is that of the callback (book, level3, ticker, trade, ohlc, executions, balances), else the name of
+        the method that raised.
         """
 
     cdef Status failed(self, str channel, object error) except FAILED:
@@ -89,8 +113,9 @@ cdef class Callbacks(Handler):
     Attributes:
         forward: a Handler that is told first, without crossing into Python when it is written in Cython.
         latency: a Histogram of the time from a book message's arrival to the end of its callback.
-        book, ticker: called with the live store, which is reused: valid during the call.
+        book, level3, ticker: called with the live store, which is reused: valid during the call.
         trade, candle: called with an immutable Trade or Candle.
+        execution, balance: called with an immutable Execution or BalanceUpdate.
     """
 
     cdef Status on_book(self, OrderBook book) except FAILED:
@@ -140,4 +165,34 @@ cdef class Callbacks(Handler):
             self.candle(candle)
         except Exception as error:
             self.failed("ohlc", error)
+        return OK
+
+    cdef Status on_execution(self, Execution execution, Order order) except FAILED:
+        if self.forward is not None:
+            self.forward.on_execution(execution, order)
+        if self.execution is not None:
+            try:
+                self.execution(execution)
+            except Exception as error:
+                self.failed("executions", error)
+        return OK
+
+    cdef Status on_balance(self, BalanceUpdate update) except FAILED:
+        if self.forward is not None:
+            self.forward.on_balance(update)
+        if self.balance is not None:
+            try:
+                self.balance(update)
+            except Exception as error:
+                self.failed("balances", error)
+        return OK
+
+    cdef Status on_level3(self, Level3Book book) except FAILED:
+        if self.forward is not None:
+            self.forward.on_level3(book)
+        if self.level3 is not None:
+            try:
+                self.level3(book)
+            except Exception as error:
+                self.failed("level3", error)
         return OK

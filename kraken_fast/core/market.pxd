@@ -38,7 +38,7 @@ cdef class LiveTicker(Ticker):
     cdef uint32_t epoch
     cdef object seat                        # what an arbiter of several lines knows of this ticker, or None
 
-    cdef Status apply(self, const Value* values, uint32_t seen, int64_t recv_ns) except FAILED
+    cdef Status apply(self, const Value* values, uint64_t seen, int64_t recv_ns) except FAILED
 
 
 @cython.final

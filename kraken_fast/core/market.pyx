@@ -13,7 +13,7 @@ from decimal import Decimal
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.unicode cimport PyUnicode_DecodeASCII
-from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint64_t
 from libc.string cimport memcmp
 
 from .book cimport Stamp
@@ -167,7 +167,7 @@ cdef class LiveTicker(Ticker):
         self._trades = -1
         self.stamp.us = INT64_MIN
 
-    cdef Status apply(self, const Value* values, uint32_t seen, int64_t recv_ns) except FAILED:
+    cdef Status apply(self, const Value* values, uint64_t seen, int64_t recv_ns) except FAILED:
         cdef int i
         cdef const Value* value
         for i in range(TICKER_NUMBERS):

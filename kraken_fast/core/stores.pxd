@@ -1,11 +1,15 @@
 from libc.stdint cimport int64_t, uint64_t
 
+from .balance_store cimport BalanceStore
 from .book cimport OrderBook
 from .defs cimport CHANNEL_COUNT, FAILED, Status
 from .handler cimport Handler
+from .level3 cimport Level3Book
 from .line cimport Line
 from .market cimport Words
+from .order_store cimport OrderStore
 from .scan cimport Scanner
+from .sequenced cimport Sequenced
 from .sink cimport MessageSink
 from .symbols cimport Slot, SymbolTable
 
@@ -23,6 +27,8 @@ cdef class Stores(MessageSink):
     cdef readonly uint64_t unknown             # well formed, of a channel that we do not know
     cdef readonly uint64_t unwanted            # of symbols that nobody here asked for
     cdef readonly object last_error            # the last DecodeError
+    cdef readonly OrderStore orders            # None until wanted
+    cdef readonly BalanceStore balances
     cdef Handler handler
     cdef Scanner scanner
     cdef SymbolTable symbols
@@ -45,6 +51,8 @@ cdef class Stores(MessageSink):
     # `at` is where understanding ended, NULL when the whole was read; `symbol` is "" when it must be searched for.
     cdef Status refuse(self, const char* at, const char* reason, str symbol) except FAILED
     cdef Status lose_book(self, OrderBook book, str reason) except FAILED
+    cdef Status lose_level3(self, Level3Book book, str reason) except FAILED
+    cdef Status _doubt(self, Sequenced store, str channel) except FAILED
     cdef Status _distrust(self, str channel, list symbols) except FAILED
 
 

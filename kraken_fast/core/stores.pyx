@@ -15,12 +15,16 @@ from ..errors import DecodeError, printable
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
+from .balance_store cimport BalanceStore
 from .book cimport OrderBook
 from .defs cimport BOOK_EMPTY, BOOK_INVALID, BOOK_UNVERIFIED, FAILED, OK, REFUSED, Status
 from .handler cimport Handler
+from .level3 cimport Level3Book
 from .line cimport Line
 from .market cimport CandleLog, LiveTicker, TradeLog, Words
+from .order_store cimport OrderStore
 from .scan cimport Scanner
+from .sequenced cimport Sequenced
 from .sink cimport MessageSink
 from .symbols cimport SYMBOL_MAX, Slot, SymbolTable
 
@@ -29,7 +33,10 @@ cdef enum:
     SYMBOLS_MAX = 10_000             # in create mode, where the peer names the symbols
     SEARCHED_MAX = 100               # symbols looked for in a broken message, which usually names one
 
-cdef tuple CHANNEL_NAMES = ("", "book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat")
+cdef tuple CHANNEL_NAMES = (
+    "", "book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat",
+    "executions", "balances", "level3",
+)
 
 _CHANNEL = re.compile(rb'"channel"\s*:\s*"(\w+)"')
 _SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"\\]{1,32})"')
@@ -40,6 +47,7 @@ cdef class Stores(MessageSink):
 
     Attributes:
         line: clock and epoch shared with the stores.
+        orders, balances: the stores of the private channels, None until wanted.
         instruments, assets: what the `instrument` channel told, by symbol and id. Do not change them.
         messages, malformed, unknown, unwanted: counters, see stores.pxd.
     """
@@ -74,6 +82,15 @@ cdef class Stores(MessageSink):
             )
         return slot.book
 
+    def want_level3(self, str symbol, int depth):
+        """Keep a level-3 book for `symbol` at `depth` price levels a side; give it. One of another depth goes."""
+        cdef Slot slot = self._new_slot(symbol)
+        if slot.level3 is None or slot.level3.depth != depth:
+            slot.level3 = Level3Book(
+                symbol, depth, line=self.line, price_scale=slot.price_scale, qty_scale=slot.qty_scale,
+            )
+        return slot.level3
+
     def want_ticker(self, str symbol):
         """Keep a ticker for `symbol`; give it."""
         cdef Slot slot = self._new_slot(symbol)
@@ -97,13 +114,31 @@ cdef class Stores(MessageSink):
             slot.candles[interval] = CandleLog(symbol, interval, self.line)
         return slot.candles[interval]
 
-    def unwant(self, str channel, str symbol, int interval=0):
+    def want_executions(self):
+        """Keep the account's orders; give their store."""
+        if self.orders is None:
+            self.orders = OrderStore(self.line)
+        return self.orders
+
+    def want_balances(self):
+        """Keep the account's balances; give their store."""
+        if self.balances is None:
+            self.balances = BalanceStore(self.line)
+        return self.balances
+
+    def unwant(self, str channel, str symbol="", int interval=0):
         """Stop keeping a store; messages for it are dropped and counted from now on."""
+        if channel == "executions":
+            self.orders = None
+        elif channel == "balances":
+            self.balances = None
         cdef Slot slot = self.find(symbol)
         if slot is None:
             return
         if channel == "book":
             slot.book = None
+        elif channel == "level3":
+            slot.level3 = None
         elif channel == "ticker":
             slot.ticker = None
         elif channel == "trade":
@@ -115,6 +150,11 @@ cdef class Stores(MessageSink):
         """The live OrderBook of `symbol`, None if none is kept."""
         cdef Slot slot = self.find(symbol)
         return None if slot is None else slot.book
+
+    def level3(self, str symbol):
+        """The live Level3Book of `symbol`, None if none is kept."""
+        cdef Slot slot = self.find(symbol)
+        return None if slot is None else slot.level3
 
     def ticker(self, str symbol):
         """The LiveTicker of `symbol`, None if none is kept."""
@@ -146,6 +186,12 @@ cdef class Stores(MessageSink):
         for slot in self.symbols.slots:
             if slot.book is not None and slot.book._state != BOOK_EMPTY:
                 slot.book.invalidate_to(BOOK_INVALID)
+            if slot.level3 is not None and slot.level3._state != BOOK_EMPTY:
+                slot.level3.invalidate_to(BOOK_INVALID)
+        if self.orders is not None:
+            self.orders.begin_epoch()
+        if self.balances is not None:
+            self.balances.begin_epoch()
 
     cdef Slot find(self, str symbol):
         cdef bytes name = symbol.encode() + b"\0" * 16
@@ -206,6 +252,8 @@ cdef class Stores(MessageSink):
 
     cdef Status _distrust(self, str channel, list symbols) except FAILED:
         """A change was lost: of `channel`, or of any when that is "", and of `symbols`, or of any when none is kept."""
+        self._doubt(self.orders, channel)
+        self._doubt(self.balances, channel)
         cdef Slot slot
         cdef list named = []
         for symbol in symbols:
@@ -220,12 +268,29 @@ cdef class Stores(MessageSink):
                     self.lose_book(slot.book, "malformed")
                 else:
                     slot.book._doubtful = True
+            if slot.level3 is not None and channel in ("", "level3"):
+                if named:
+                    self.lose_level3(slot.level3, "malformed")
+                else:
+                    slot.level3._doubtful = True
+        return OK
+
+    cdef Status _doubt(self, Sequenced store, str channel) except FAILED:
+        if store is not None and channel in ("", store.channel) and store._live:
+            store.lose()
+            self.tell(self.handler.on_sequence_gap, (store.channel, store.expected_sequence, None))
         return OK
 
     cdef Status lose_book(self, OrderBook book, str reason) except FAILED:
         if book._state != BOOK_UNVERIFIED:
             book.invalidate_to(BOOK_INVALID)
         self.tell(self.handler.on_book_lost, (book, reason))
+        return OK
+
+    cdef Status lose_level3(self, Level3Book book, str reason) except FAILED:
+        if book._state != BOOK_UNVERIFIED:
+            book.invalidate_to(BOOK_INVALID)
+        self.tell(self.handler.on_level3_lost, (book, reason))
         return OK
 
 

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from .book cimport OrderBook
+from .level3 cimport Level3Book
 from .market cimport LiveTicker, TradeLog
 
 
@@ -16,6 +17,7 @@ cdef class Slot:
     cdef readonly int price_scale      # as the instrument channel says, -1 before it did
     cdef readonly int qty_scale
     cdef OrderBook book                # None until wanted
+    cdef Level3Book level3
     cdef LiveTicker ticker
     cdef TradeLog trades
     cdef dict candles                  # interval -> CandleLog

@@ -4,8 +4,9 @@ from .defs cimport Channel
 
 
 cdef enum:
-    ROWS_MAX = 24            # keys in one table
-    VALUES_MAX = 20          # slots in one record
+    ROWS_MAX = 52            # keys in one table, besides the row that matches nothing
+    VALUES_MAX = 52          # slots in one record
+    ITEM_VALUES = 5          # slots in one item
     NUMBER_WIDE = 1          # form: the number does not fit an int64; its text is kept instead
     NUMBER_CUT = 2           # form: num and digits are exact, but not all zeros at the end found room; text has them
 
@@ -24,6 +25,7 @@ cdef enum Kind:
     KIND_DATA = 10           # the channel's data
     KIND_COUNT = 11          # integer 0 to 2**63-1: num
     KIND_CHECKSUM = 12       # integer 0 to 2**32-1: num
+    KIND_ITEMS = 13          # list of small objects of the row's table, appended to `items`: num and size as LEVELS
 
 
 cdef struct Value:
@@ -37,10 +39,11 @@ cdef struct Value:
 cdef struct Row:
     uint64_t[2] key          # the first 16 bytes of `"name":`
     uint64_t[2] mask
-    int32_t key_size         # with quotes and colon
+    int64_t key_size         # with quotes and colon
+    uint64_t bit             # 1 << slot
     uint8_t kind
     uint8_t slot
-    const Table* table       # of KIND_ROWS
+    const Table* table       # of KIND_ROWS and KIND_ITEMS
     const char* name
     int32_t name_size
 
@@ -48,14 +51,21 @@ cdef struct Row:
 cdef struct Table:
     # Keys of one object in the order in which the wire usually sends them; a last row matches nothing.
     int32_t count
-    uint32_t required        # slots without which a record is refused
-    Row[ROWS_MAX] rows
+    uint64_t required        # slots without which a record is refused
+    Row[ROWS_MAX + 1] rows
 
 
 cdef struct Record:
-    uint32_t seen            # slots that hold a value
+    uint64_t seen            # slots that hold a value
     const Table* table
     Value[VALUES_MAX] values
+
+
+cdef struct Item:
+    # A Record cut short: what is filled through a pointer to either lies at the same place.
+    uint64_t seen
+    const Table* table
+    Value[ITEM_VALUES] values
 
 
 cdef enum:                   # slots of the envelope
@@ -157,10 +167,105 @@ cdef enum:                   # status
     STATUS_MAINTENANCE
     STATUS_EMERGENCY
 
+cdef enum:                   # executions
+    EXEC_ORDER_ID
+    EXEC_CL_ORD_ID
+    EXEC_ORDER_USERREF
+    EXEC_EXEC_ID
+    EXEC_EXEC_TYPE
+    EXEC_TRADE_ID
+    EXEC_SYMBOL
+    EXEC_ORDER_QTY
+    EXEC_SIDE
+    EXEC_LAST_QTY
+    EXEC_LAST_PRICE
+    EXEC_LIQUIDITY_IND
+    EXEC_COST
+    EXEC_ORDER_TYPE
+    EXEC_TIMESTAMP
+    EXEC_ORDER_STATUS
+    EXEC_CUM_QTY
+    EXEC_CUM_COST
+    EXEC_AVG_PRICE
+    EXEC_TIME_IN_FORCE
+    EXEC_LIMIT_PRICE_TYPE
+    EXEC_LIMIT_PRICE
+    EXEC_STOP_PRICE
+    EXEC_POST_ONLY
+    EXEC_FEE_USD_EQUIV
+    EXEC_FEE_CCY_PREF
+    EXEC_FEES
+    EXEC_AMENDED
+    EXEC_REASON
+    EXEC_CANCEL_REASON
+    EXEC_DISPLAY_QTY
+    EXEC_DISPLAY_QTY_REMAIN
+    EXEC_CASH_ORDER_QTY
+    EXEC_REDUCE_ONLY
+    EXEC_MARGIN
+    EXEC_MARGIN_BORROW
+    EXEC_LIQUIDATED
+    EXEC_NO_MPP
+    EXEC_POSITION_STATUS
+    EXEC_EFFECTIVE_TIME
+    EXEC_EXPIRE_TIME
+    EXEC_ORD_REF_ID
+    EXEC_EXT_ORD_ID
+    EXEC_EXT_EXEC_ID
+    EXEC_TRIGGERS
+    EXEC_CONTINGENT
+    EXEC_TRIGGER
+    EXEC_TRIGGERED_PRICE
+    EXEC_SENDER_SUB_ID
+    EXEC_USER
+    EXEC_RATECOUNT
+    EXEC_COUNT
+
+cdef enum:                   # fees of an execution
+    FEE_ASSET
+    FEE_QTY
+
+cdef enum:                   # balances
+    BALANCE_LEDGER_ID
+    BALANCE_REF_ID
+    BALANCE_TIMESTAMP
+    BALANCE_TYPE
+    BALANCE_SUBTYPE
+    BALANCE_ASSET
+    BALANCE_ASSET_CLASS
+    BALANCE_CATEGORY
+    BALANCE_WALLET_TYPE
+    BALANCE_WALLET_ID
+    BALANCE_AMOUNT
+    BALANCE_FEE
+    BALANCE_WALLETS
+    BALANCE_BALANCE
+    BALANCE_USER
+    BALANCE_COUNT
+
+cdef enum:                   # wallets of a balance
+    WALLET_TYPE
+    WALLET_ID
+    WALLET_BALANCE
+
+cdef enum:                   # level3
+    LEVEL3_SYMBOL
+    LEVEL3_CHECKSUM
+    LEVEL3_BIDS
+    LEVEL3_ASKS
+    LEVEL3_TIMESTAMP
+
+cdef enum:                   # orders of level3
+    QUEUED_EVENT
+    QUEUED_ORDER_ID
+    QUEUED_PRICE
+    QUEUED_QTY
+    QUEUED_TIMESTAMP
+
 
 cdef const Table* head_table() noexcept            # of the envelope
 cdef const Table* level_table() noexcept           # of {price, qty}
 cdef const Table* instrument_table() noexcept      # of the object that is `data` of instrument
 cdef const Table* pair_table() noexcept            # of its rows
-cdef const Table* row_table(Channel channel) noexcept   # of the rows of `data`; NULL for channels without
+cdef const Table** row_tables() noexcept           # of the rows of `data`, by Channel; NULL for channels without
 cdef Channel channel_named(const char* name, int size) noexcept

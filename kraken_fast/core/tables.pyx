@@ -5,17 +5,18 @@ A row holds its key packed for masked compares, as the wire writes it: `"name":`
 so the enums in tables.pxd name them; `required` is a mask of slots. A new channel is a new table.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from .defs cimport (
-    CHANNEL_BOOK, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_STATUS, CHANNEL_TICKER, CHANNEL_TRADE,
-    CHANNEL_UNKNOWN, Channel,
+    CHANNEL_BALANCES, CHANNEL_BOOK, CHANNEL_COUNT, CHANNEL_EXECUTIONS, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT,
+    CHANNEL_LEVEL3, CHANNEL_OHLC, CHANNEL_STATUS, CHANNEL_TICKER, CHANNEL_TRADE, CHANNEL_UNKNOWN, Channel,
 )
 from .load cimport load8
 
 
 cdef Table HEAD, LEVEL, BOOK, TICKER, TRADE, OHLC, INSTRUMENT, PAIR, ASSET, STATUS
+cdef Table EXECUTION, FEE, BALANCE, WALLET, LEVEL3, QUEUED
 
 
 cdef void _pack(Row* row, const char* name, int kind, int slot, const Table* table) noexcept:
@@ -29,6 +30,7 @@ cdef void _pack(Row* row, const char* name, int kind, int slot, const Table* tab
     row.key_size = size + 3
     row.kind = kind
     row.slot = slot
+    row.bit = <uint64_t>1 << slot
     row.table = table
     text[0] = c'"'
     memcpy(text + 1, name, min(size, 22))
@@ -37,7 +39,7 @@ cdef void _pack(Row* row, const char* name, int kind, int slot, const Table* tab
         text[size + 2] = c':'
     for i in range(2):
         row.key[i] = load8(text + 8 * i)
-        row.mask[i] = _low_bytes(row.key_size - 8 * i)
+        row.mask[i] = _low_bytes(<int>row.key_size - 8 * i)
 
 
 cdef uint64_t _low_bytes(int count) noexcept:
@@ -46,7 +48,7 @@ cdef uint64_t _low_bytes(int count) noexcept:
     return <uint64_t>-1 if count >= 8 else (<uint64_t>1 << (8 * count)) - 1
 
 
-cdef void _end(Table* table, int count, uint32_t required) noexcept:
+cdef void _end(Table* table, int count, uint64_t required) noexcept:
     table.count = count
     table.required = required
     memset(&table.rows[count], 0, sizeof(Row))
@@ -59,7 +61,7 @@ cdef void _add(Table* table, const char* name, int kind, int slot, const Table* 
     _end(table, table.count + 1, table.required)
 
 
-cdef void _define(Table* table, list rows, uint32_t required):
+cdef void _define(Table* table, list rows, uint64_t required):
     """rows: (name as a bytes literal, kind) in wire order; slots count from 0."""
     cdef int slot
     table.count = 0
@@ -114,6 +116,42 @@ _define(&STATUS, [
     (b"system", KIND_TEXT), (b"version", KIND_TEXT), (b"api_version", KIND_TEXT), (b"connection_id", KIND_UINT),
     (b"upcoming_maintenance", KIND_RAW), (b"emergency", KIND_RAW),
 ], 0b1)
+_define(&FEE, [(b"asset", KIND_TEXT), (b"qty", KIND_DECIMAL)], 0b11)
+_define(&EXECUTION, [
+    (b"order_id", KIND_TEXT), (b"cl_ord_id", KIND_TEXT), (b"order_userref", KIND_DECIMAL), (b"exec_id", KIND_TEXT),
+    (b"exec_type", KIND_TEXT), (b"trade_id", KIND_COUNT), (b"symbol", KIND_TEXT), (b"order_qty", KIND_DECIMAL),
+    (b"side", KIND_TEXT), (b"last_qty", KIND_DECIMAL), (b"last_price", KIND_DECIMAL), (b"liquidity_ind", KIND_TEXT),
+    (b"cost", KIND_DECIMAL), (b"order_type", KIND_TEXT), (b"timestamp", KIND_TIME), (b"order_status", KIND_TEXT),
+    (b"cum_qty", KIND_DECIMAL), (b"cum_cost", KIND_DECIMAL), (b"avg_price", KIND_DECIMAL),
+    (b"time_in_force", KIND_TEXT), (b"limit_price_type", KIND_TEXT), (b"limit_price", KIND_DECIMAL),
+    (b"stop_price", KIND_DECIMAL), (b"post_only", KIND_BOOL), (b"fee_usd_equiv", KIND_DECIMAL),
+    (b"fee_ccy_pref", KIND_TEXT), (b"fees", KIND_ITEMS), (b"amended", KIND_BOOL), (b"reason", KIND_TEXT),
+    (b"cancel_reason", KIND_TEXT), (b"display_qty", KIND_DECIMAL), (b"display_qty_remain", KIND_DECIMAL),
+    (b"cash_order_qty", KIND_DECIMAL), (b"reduce_only", KIND_BOOL), (b"margin", KIND_BOOL),
+    (b"margin_borrow", KIND_BOOL), (b"liquidated", KIND_BOOL), (b"no_mpp", KIND_BOOL),
+    (b"position_status", KIND_TEXT), (b"effective_time", KIND_TEXT), (b"expire_time", KIND_TEXT),
+    (b"ord_ref_id", KIND_TEXT), (b"ext_ord_id", KIND_TEXT), (b"ext_exec_id", KIND_TEXT), (b"triggers", KIND_RAW),
+    (b"contingent", KIND_RAW), (b"trigger", KIND_TEXT), (b"triggered_price", KIND_DECIMAL),
+    (b"sender_sub_id", KIND_TEXT), (b"user", KIND_TEXT), (b"ratecount", KIND_DECIMAL),
+], 1 << EXEC_ORDER_ID | 1 << EXEC_EXEC_TYPE)
+_define(&WALLET, [(b"type", KIND_TEXT), (b"id", KIND_TEXT), (b"balance", KIND_DECIMAL)], 0b111)
+_define(&BALANCE, [
+    (b"ledger_id", KIND_TEXT), (b"ref_id", KIND_TEXT), (b"timestamp", KIND_TIME), (b"type", KIND_TEXT),
+    (b"subtype", KIND_TEXT), (b"asset", KIND_TEXT), (b"asset_class", KIND_TEXT), (b"category", KIND_TEXT),
+    (b"wallet_type", KIND_TEXT), (b"wallet_id", KIND_TEXT), (b"amount", KIND_DECIMAL), (b"fee", KIND_DECIMAL),
+    (b"wallets", KIND_ITEMS), (b"balance", KIND_DECIMAL), (b"user", KIND_TEXT),
+], 1 << BALANCE_ASSET | 1 << BALANCE_BALANCE)
+_define(&QUEUED, [
+    (b"event", KIND_TEXT), (b"order_id", KIND_TEXT), (b"limit_price", KIND_AMOUNT), (b"order_qty", KIND_AMOUNT),
+    (b"timestamp", KIND_TIME),
+], 0b1110)
+_define(&LEVEL3, [
+    (b"symbol", KIND_TEXT), (b"checksum", KIND_CHECKSUM), (b"bids", KIND_ITEMS), (b"asks", KIND_ITEMS),
+    (b"timestamp", KIND_TIME),
+], 0b1111)
+EXECUTION.rows[EXEC_FEES].table = &FEE
+BALANCE.rows[BALANCE_WALLETS].table = &WALLET
+LEVEL3.rows[LEVEL3_BIDS].table = LEVEL3.rows[LEVEL3_ASKS].table = &QUEUED
 INSTRUMENT.count = 0
 _add(&INSTRUMENT, b"assets", KIND_ROWS, 0, &ASSET)
 _add(&INSTRUMENT, b"pairs", KIND_ROWS, 1, &PAIR)
@@ -149,20 +187,27 @@ cdef Channel channel_named(const char* name, int size) noexcept:
         return CHANNEL_OHLC
     if size == 10 and memcmp(name, b"instrument", 10) == 0:
         return CHANNEL_INSTRUMENT
+    if size == 10 and memcmp(name, b"executions", 10) == 0:
+        return CHANNEL_EXECUTIONS
+    if size == 8 and memcmp(name, b"balances", 8) == 0:
+        return CHANNEL_BALANCES
+    if size == 6 and memcmp(name, b"level3", 6) == 0:
+        return CHANNEL_LEVEL3
     if size == 6 and memcmp(name, b"status", 6) == 0:
         return CHANNEL_STATUS
     return CHANNEL_UNKNOWN
 
 
-cdef const Table* row_table(Channel channel) noexcept:
-    if channel == CHANNEL_BOOK:
-        return &BOOK
-    if channel == CHANNEL_TICKER:
-        return &TICKER
-    if channel == CHANNEL_TRADE:
-        return &TRADE
-    if channel == CHANNEL_OHLC:
-        return &OHLC
-    if channel == CHANNEL_STATUS:
-        return &STATUS
-    return NULL
+cdef const Table* ROW_TABLES[CHANNEL_COUNT]
+ROW_TABLES[<int>CHANNEL_BOOK] = &BOOK
+ROW_TABLES[<int>CHANNEL_TICKER] = &TICKER
+ROW_TABLES[<int>CHANNEL_TRADE] = &TRADE
+ROW_TABLES[<int>CHANNEL_OHLC] = &OHLC
+ROW_TABLES[<int>CHANNEL_EXECUTIONS] = &EXECUTION
+ROW_TABLES[<int>CHANNEL_BALANCES] = &BALANCE
+ROW_TABLES[<int>CHANNEL_LEVEL3] = &LEVEL3
+ROW_TABLES[<int>CHANNEL_STATUS] = &STATUS
+
+
+cdef const Table** row_tables() noexcept:
+    return ROW_TABLES

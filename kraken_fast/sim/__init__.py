@@ -14,9 +14,10 @@ judge.
 | follow an order from acceptance to its end    | `desk.py`       |
 | see how a fill becomes money                  | `clearing.py`   |
 | see what a REST endpoint answers              | `public.py`, `private.py`, `queries.py`, `entry.py` |
+| see which host serves what, and who may ask   | `faces.py`, `tokens.py` |
 | see what an account's channels say            | `streams.py`, `stream_rows.py` |
 | follow an order that came over the WebSocket  | `ws_orders.py`, `ws_trading.py`, `trade_fields.py` |
-| break something on purpose                    | `faults.py`     |
+| break something on purpose                    | `faults.py`; what it does to orders: `mishaps.py` |
 | run it in virtual time                        | `core.py`       |
 """
 

@@ -92,7 +92,7 @@ class ExchangeCore:
         accounts: who may trade; None for one account with round balances.
         history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
             disagree.
-        limit_calls: whether the REST call counters refuse.
+        limit_calls: whether the REST call counters refuse, and the limits of level-3 subscriptions.
         limit_orders: whether the engine counters and the ceilings of open orders do.
 
     Attributes:

@@ -35,7 +35,7 @@ from .limits import DecayingCounter, penalty
 from .market import Market
 from .params import Params, invalid
 from .reach import Reach, reach
-from .records import Amend, ExecType, Order, OrderEvent
+from .records import Amend, AmendKind, ExecType, Order, OrderEvent
 from .refusals import RestError
 from .trailing import followed
 
@@ -53,6 +53,7 @@ NO_LIQUIDITY = "Insufficient liquidity"
 SELF_TRADE = "Self trade prevention"
 EXPIRED = "Order expired"
 TIMEOUT = "Cancel all orders after timeout"
+RESTATED = "Reduced by engine"
 NEW_PRECISION = "Precision of the pair changed"
 
 
@@ -195,17 +196,32 @@ class Desk:
             raise RestError("EOrder:Insufficient funds")
         check_post_only(changed, market)
         self.penalize(account, order, penalty("amend", now_ns - order.changed_ns), now_ns)
-        amends = account.amends.setdefault(order.order_id, [])
-        if not amends:
-            amends.append(_amend(account.ids.new("T"), order, order.created_ns, None))
-        amends.append(_amend(account.ids.new("T"), changed, now_ns, BY_USER))
+        amend = self._note_amend(account, order, changed, now_ns, BY_USER, "user")
         with self._operation(now_ns):
             if changed.left <= 0:
                 self.penalize(account, order, penalty("cancel", now_ns - order.changed_ns), now_ns)
                 self._end(account, order, now_ns, BY_USER)
             else:
                 self._rework(account, order, changed, market, now_ns)
-        return amends[-1]
+        return amend
+
+    def restate(self, account: Account, order: Order, qty: Decimal, now_ns: int) -> None:
+        """Reduce an order as the engine itself may do; it keeps its place.
+
+        Args:
+            account: whose.
+            order: as it is.
+            qty: more than is filled, and less than it was for.
+            now_ns: when.
+        """
+        changed = replace(order, qty=qty, amended=True)
+        changed = replace(changed, hold=self.clearing.hold(account, changed))
+        self._note_amend(account, order, changed, now_ns, RESTATED, "restated")
+        with self._operation(now_ns):
+            account.record(OrderEvent("restated", changed, now_ns))
+            engine_id = self._engine_ids.get(order.order_id)
+            if engine_id is not None:
+                self._core.market(order.symbol).amend(engine_id, changed.left, now_ns, changed.display)
 
     def replace(self, account: Account, order: Order, asked: Draft, now_ns: int) -> Order:
         """Cancel an order and place another; if the other is refused the first one stays.
@@ -220,6 +236,16 @@ class Desk:
         with self._operation(now_ns):
             self._end(account, order, now_ns, BY_USER)
             return self._accept(account, new, now_ns)
+
+    @staticmethod
+    def _note_amend(
+        account: Account, order: Order, changed: Order, now_ns: int, reason: str, kind: AmendKind
+    ) -> Amend:
+        amends = account.amends.setdefault(order.order_id, [])
+        if not amends:
+            amends.append(_amend(account.ids.new("T"), order, order.created_ns, None, "original"))
+        amends.append(_amend(account.ids.new("T"), changed, now_ns, reason, kind))
+        return amends[-1]
 
     # What happens by itself ----------------------------------------------------------------------------------
 
@@ -491,10 +517,10 @@ def _fires(order: Order, last: Decimal) -> bool:
     return last >= order.price if rises else last <= order.price
 
 
-def _amend(amend_id: str, order: Order, time_ns: int, reason: str | None) -> Amend:
+def _amend(amend_id: str, order: Order, time_ns: int, reason: str | None, kind: AmendKind) -> Amend:
     return Amend(
         amend_id,
-        "original" if reason is None else "user",
+        kind,
         time_ns,
         order.qty,
         max(ZERO, order.left),

@@ -50,7 +50,7 @@ class Exchange:
             bot.
         history_cost: points that Ledgers, TradesHistory and ClosedOrders cost: 2 or 4, as Kraken's pages
             disagree.
-        limit_calls: whether the REST call counters refuse.
+        limit_calls: whether the REST call counters refuse, and the limits of level-3 subscriptions.
         limit_orders: whether the engine counters and the ceilings of open orders do.
         now_ns: the clock, nanoseconds since the epoch; it must not go back. By default the wall clock as it
             was at the start, continued by the monotonic one.

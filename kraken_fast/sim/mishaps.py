@@ -47,6 +47,8 @@ class Mishaps:
                 self._fire_switch(account)
             if faults.rules("unsolicited_cancel"):
                 self._cancel(account)
+            if faults.rules("restate"):
+                self._restate(account)
             while fault := faults.fire("external_order", account=account.name):
                 self.place(account, fault["order"])
 
@@ -116,6 +118,20 @@ class Mishaps:
         account.cancel_at_ns = None
         for order in account.live_orders():
             self._core.desk.cancel(account, order, self._core.now_ns(), TIMEOUT)
+
+    def _restate(self, account: Account) -> None:
+        """Reduce the oldest order of which a share can be left."""
+        for order in self._resting(account):
+            unit = self._core.listing.pairs[order.symbol].qty_increment
+            if order.left <= unit or order.display:
+                continue
+            fault = self._core.faults.fire("restate", symbol=order.symbol, account=account.name)
+            if fault is None:
+                return
+            share = (order.left * Decimal(str(fault["share"]))).quantize(unit, rounding=ROUND_DOWN)
+            qty = order.filled + min(max(unit, share), order.left - unit)
+            self._core.desk.restate(account, order, qty, self._core.now_ns())
+            return
 
     def _cancel(self, account: Account) -> None:
         """Cancel the oldest orders, each for one firing of the fault."""

@@ -18,8 +18,20 @@ OrderStatus = Literal["pending", "open", "closed", "canceled", "expired"]
 """REST's words; `closed` is filled. There is no rejected order: a refusal leaves none."""
 
 ExecType = Literal[
-    "pending_new", "new", "trade", "filled", "amended", "canceled", "expired", "status", "iceberg_refill"
+    "pending_new",
+    "new",
+    "trade",
+    "filled",
+    "amended",
+    "restated",
+    "canceled",
+    "expired",
+    "status",
+    "iceberg_refill",
 ]
+"""`restated` is an amendment that the engine makes by itself."""
+
+AmendKind = Literal["original", "user", "restated"]
 
 StpType = Literal["cancel-newest", "cancel-oldest", "cancel-both"]
 
@@ -152,7 +164,7 @@ class Amend:
     """One entry of an order's list of amendments; the first is the order as it came."""
 
     amend_id: str
-    kind: Literal["original", "user"]
+    kind: AmendKind
     time_ns: int
     qty: Decimal
     left: Decimal

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from .desk import BY_USER, RESTATED
 from .instruments import Pair
 from .records import ZERO, Execution, LedgerEntry, Order, OrderEvent
 from .texts import padded, rfc3339
@@ -62,7 +63,7 @@ def event_members(event: OrderEvent, pair: Pair, usd: Decimal, fee_asset_places:
     if event.exec_type == "trade":
         assert event.execution is not None
         return trade_members(event.execution, event.order, pair, usd, fee_asset_places, whole=True)
-    writer = {"new": _new, "amended": _amended, "status": _status, "iceberg_refill": _refill}.get(event.exec_type)
+    writer = _WRITERS.get(event.exec_type)
     if writer is not None:
         return writer(event, pair)
     return _end(event, pair, usd)
@@ -211,10 +212,10 @@ def _amended(event: OrderEvent, pair: Pair) -> Members:
     order = event.order
     members = [
         ("timestamp", _text(rfc3339(event.time_ns))),
-        ("exec_type", '"amended"'),
+        ("exec_type", _text(event.exec_type)),
         ("order_status", _text(order_status(order))),
         ("cum_qty", padded(order.filled, pair.qty_precision)),
-        ("reason", '"User requested"'),
+        ("reason", _text(BY_USER if event.exec_type == "amended" else RESTATED)),
         ("amended", "true"),
         *_size(order, pair),
     ]
@@ -359,3 +360,13 @@ def _contingent(order: Order) -> str:
         static = price.lstrip("+-#").rstrip("%") == price
         members += [(name, price), (f"{name}_type", '"static"')] if static else [(name, _text(price))]
     return row_text(members)
+
+
+_WRITERS = {
+    "new": _new,
+    "amended": _amended,
+    "restated": _amended,
+    "status": _status,
+    "iceberg_refill": _refill,
+}
+"""Who writes the steps that need neither fill nor fee."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 NS_PER_S = 1_000_000_000
 NS_PER_US = 1_000
@@ -54,5 +55,11 @@ def rfc3339(time_ns: int, places: int = 6) -> str:
     '2023-11-14T22:13:20Z'
     """
     seconds, rest = divmod(time_ns, NS_PER_S)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    whole = _second(seconds)
     return f"{whole}.{rest:09d}"[: 20 + places] + "Z" if places else f"{whole}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """Write a whole second: most times of one moment share it, and `strftime` is slow."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -65,7 +65,9 @@ def test_the_catalogue_decodes_field_by_field() -> None:
 
 
 def test_the_recorded_acknowledgements_are_understood() -> None:
-    known = {"book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat"}
+    known = {
+        "book", "ticker", "trade", "ohlc", "instrument", "status", "heartbeat", "executions", "balances", "level3",
+    }  # fmt: skip
     for raw in corpus.recorded_lines("acks-errors-private-2024-2025.jsonl"):
         witness = Witness()
         decoder = Decoder(handler=witness, create=True)
@@ -132,11 +134,11 @@ def test_strict_raises_what_is_else_only_told() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b'{"channel":"level3","type":"snapshot","data":[{"x":1}]}',
+        b'{"channel":"level4","type":"snapshot","data":[{"x":1}]}',
         b'{"channel":"new"}',
         b"{}",
         b'{"a":[{}]}',
-        b'{"data":[{"symbol":5}],"channel":"executions","type":"delta","sequence":1}',
+        b'{"data":[{"symbol":5}],"channel":"execution","type":"delta","sequence":1}',
     ],
 )
 def test_what_we_do_not_know_is_counted_and_ignored(raw: bytes) -> None:

@@ -122,7 +122,7 @@ def test_no_money_is_made_lost_or_promised_twice(make_box: Any, seed: int) -> No
                 box.core.market(symbol).engine._check()
     events = [event for account in box.core.accounts.values() for event in account.events]
     seen = {event.exec_type for event in events}
-    assert seen == set(get_args(ExecType))
+    assert seen == set(get_args(ExecType)) - {"restated"}, "that one only a fault makes"
     reasons = {event.order.reason for event in events if event.exec_type == "canceled"}
     assert len(reasons) >= 4, reasons
     assert sum(event.exec_type == "trade" for event in events) > 500

@@ -211,6 +211,19 @@ def test_a_master_account_gets_no_snapshot_and_the_name_of_the_user(alone: Any) 
         assert {message["data"][0]["user"] for message in messages} == {"main"}
 
 
+def test_the_former_names_of_the_options_are_understood(alone: Any) -> None:
+    trader = alone.trader()
+    trader.order("add_order", **LIMIT)
+    fill(alone, "0.005")
+    client = alone.open("/auth/v2")
+    ack, snapshot = client.subscribe("executions", token=alone.token(), snapshot_trades=True)
+    assert ack["result"]["snap_trades"] is True
+    assert [row["exec_type"] for row in snapshot["data"]] == ["trade", "new"]
+    client = alone.open("/auth/v2")
+    (ack,) = client.subscribe("executions", token=alone.token(), snapshot=False)
+    assert (ack["result"]["snap_orders"], ack["result"]["snapshot"]) == (False, False)
+
+
 def test_each_subscription_numbers_for_itself(alone: Any) -> None:
     early = alone.trader()
     early.order("add_order", **LIMIT)

@@ -1,0 +1,16 @@
+from decimal import Decimal
+
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Packed:
+    snapshot: bool
+    recovered: bool
+    @property
+    def sequence(self) -> int | None: ...
+
+@disjoint_base
+class Fields: ...
+
+def as_decimal(name: str, value: Decimal | int) -> Decimal: ...
+def as_integer(name: str, value: int) -> int: ...
