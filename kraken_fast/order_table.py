@@ -241,7 +241,9 @@ class OrderTable:
         self._at_ns = at_ns
         if ack.error is not None and "ate limit exceeded" in ack.error and pending.symbol:
             self.budget.pair(pending.symbol).refused(at_ns)
-        if pending.method in ("add_order", "edit_order"):
+        if not pending.orders:
+            pass  # a check, or a cancel: `then` takes the answer
+        elif pending.method in ("add_order", "edit_order"):
             self.settle(pending.orders[0], ack, pending.method, at_ns)
         elif pending.method == "batch_add":
             self._settle_batch(pending.orders, ack, at_ns)
