@@ -11,7 +11,8 @@ from judge import same, time_ns
 
 from kraken_fast.core.decode import Decoder
 from kraken_fast.core.handler import Callbacks
-from kraken_fast.core.level3 import Level3, Level3Book
+from kraken_fast.core.level3 import Level3Book
+from kraken_fast.core.queues import Level3
 from kraken_fast.sim.reference import ReferenceBook, loads, token
 
 TIME = "2026-11-22T10:15:01.{:09d}Z"

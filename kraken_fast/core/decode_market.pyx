@@ -11,11 +11,12 @@ from libc.stdint cimport int64_t, uint32_t
 from .book cimport OrderBook
 from .defs cimport BOOK_INVALID, BOOK_UNVERIFIED, FAILED, MISMATCH, OK, REFUSED, Status
 from .fields cimport is_text, stamp_of, text_of
-from .level3 cimport ORDER_ID_MAX, Level3Book
+from .level3 cimport Level3Book
 from .market cimport (
     CANDLE_SAME, NUMBER_HELD, CandleData, CandleEvent, CandleLog, LiveTicker, Number, TradeData, TradeLog, Words,
     set_number, value_decimal,
 )
+from .queues cimport ORDER_ID_MAX
 from .scan cimport Scanner
 from .stores cimport Stores, slot_named
 from .symbols cimport Slot

@@ -9,17 +9,15 @@ from typing import Any
 
 import corpus
 import pytest
-from level3wire import Event, Hearer, ReferenceLevel3, Twins3, as_level2, compare, level3_message
+from level3wire import Event, Hearer, ReferenceLevel3, Twins3, compare, level3_message
 from report import note
 
-from kraken_fast.core.checksum import book_checksum
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.core.decode import Decoder
 from kraken_fast.core.level3 import Level3Book, Level3Snapshot
 from kraken_fast.core.line import Line
 from kraken_fast.errors import DecodeError
 from kraken_fast.sim.reference import loads
-from kraken_fast.types import QueuePosition
 
 D = Decimal
 VECTORS = corpus.level3_vectors()
@@ -140,29 +138,6 @@ def test_a_mismatching_update_invalidates_this_book_alone() -> None:
     assert hearer.snapshots == [("level3", "A/B"), ("level3", "C/D"), ("level3", "A/B")]
 
 
-def test_where_an_order_stands() -> None:
-    twins = Twins3(10)
-    twins.send(
-        "snapshot",
-        [order("", "B1", "100.0", "1.0"), order("", "B2", "100.0", "2.0"), order("", "B3", "99.0", "3.0")],
-        [order("", "A1", "101.0", "5.0")],
-    )
-    twins.send("update", [order("add", "B4", "100.0", "4.0")], [])
-    position = twins.book.queue_position
-    assert position("B4") == QueuePosition("bid", D("100.0"), D("4.0"), 2, D("3.0"), 0, 0)
-    twins.send("update", [order("delete", "B1", "100.0", "1.0"), order("modify", "B2", "100.0", "1.5")], [])
-    assert position("B4") == QueuePosition("bid", D("100.0"), D("4.0"), 1, D("1.5"), 0, 0)
-    assert position("B2") == QueuePosition("bid", D("100.0"), D("1.5"), 0, D("0.0"), 1, 0)
-    assert position("B3") == QueuePosition("bid", D("99.0"), D("3.0"), 0, D("0.0"), 0, 1)
-    assert position("A1") == QueuePosition("ask", D("101.0"), D("5.0"), 0, D("0.0"), 0, 0)
-    assert position("B1") is None
-    book = twins.book
-    assert (book.best_bid, book.best_bid_qty, book.best_ask, book.best_ask_qty) == (
-        D("100.0"), D("5.5"), D("101.0"), D("5.0"),
-    )  # fmt: skip
-    assert (book.crossed, book.verified_depth) == (False, 10)
-
-
 def test_a_modify_with_another_price_goes_to_the_back_of_the_new_one() -> None:
     twins = Twins3(10)
     twins.send("snapshot", [order("", "B1", "100.0", "1.0"), order("", "B2", "99.0", "2.0")], [])
@@ -266,16 +241,6 @@ def test_an_order_that_cannot_be_is_refused(row: str) -> None:
     assert (twins.book.state, twins.hearer.lost) == ("invalid", [("A/B", "malformed")])
 
 
-def test_quantities_at_one_price_may_sum_beyond_an_int64() -> None:
-    twins = Twins3(10)
-    most = f"{2**63 - 1}"
-    twins.send("snapshot", [order("", f"B{n}", "1", most) for n in range(5)], [])
-    assert twins.book.best_bid_qty == 5 * (2**63 - 1)
-    position = twins.book.queue_position("B4")
-    assert position is not None
-    assert position.qty_ahead == 4 * (2**63 - 1)
-
-
 def test_precision_comes_from_instruments_from_text_or_from_both() -> None:
     pair = (
         '{"symbol":"A/B","base":"A","quote":"B","status":"online","qty_precision":8,"price_precision":PLACES}'
@@ -340,19 +305,6 @@ def test_a_snapshot_of_it_does_not_change_any_more() -> None:
     del twins
     assert copy.queue_position("B2") == position
     assert Level3Book("A/B").snapshot().bids == ()
-
-
-def test_its_prices_are_the_level_2_book_s() -> None:
-    """The published book, aggregated, has the level-2 checksum that the vector names."""
-    decoder = Decoder(handler=Hearer())
-    book = decoder.want_level3("BTC/USD", 10)
-    decoder.feed(PUBLISHED["raw"][0].encode(), strict=True)
-    reference = ReferenceLevel3(10)
-    reference.apply(loads(PUBLISHED["raw"][0]))
-    level2 = as_level2(reference, 10)
-    assert [tuple(level) for level in book.bids] == level2.bids
-    assert [tuple(level) for level in book.asks] == level2.asks
-    assert book_checksum(book.asks_raw, book.bids_raw) == PUBLISHED["variants"]["same_book_aggregated_as_level2"]
 
 
 def walk(random: Random, twins: Twins3, steps: int, span: int) -> None:
