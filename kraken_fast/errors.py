@@ -419,13 +419,12 @@ class OrderEndedError(KrakenFastError):
         filled_qty: as text; a part may have been filled.
     """
 
-    sent = True
-
     def __init__(self, name: str, state: str, filled_qty: str, reason: str = "") -> None:
         self.name = name
         self.state = state
         self.filled_qty = filled_qty
         self.reason = reason
+        self.sent = True
         super().__init__(name, state, filled_qty, reason)
 
     def __str__(self) -> str:

@@ -110,7 +110,7 @@ class Subscriptions:
     def want(
         self, channel: str, symbols: Iterable[str] = (), *, snapshot: bool = True, **parameter: Any
     ) -> list[Key]:
-        """Want symbols of a channel from now on, over all reconnects. Asking again for a refused one tries it again.
+        """Want symbols of a channel from now on, over all reconnects. What was refused or lost is tried again.
 
         Args:
             channel: book, ticker, trade, ohlc, instrument, level3, executions or balances.
@@ -140,7 +140,10 @@ class Subscriptions:
             entry.wanted, entry.parameter, entry.with_snapshot = True, value, snapshot
             if entry.phase is Phase.REFUSED:
                 self._enter(entry, Phase.IDLE)
-            if entry.phase is Phase.IDLE:
+            if entry.phase is Phase.LOST:
+                entry.told_lost = False
+                self._begin_again(entry)
+            elif entry.phase is Phase.IDLE:
                 self._queue(entry)
         return [(channel, name) for name in names]
 
@@ -545,12 +548,16 @@ class Subscriptions:
         elif entry.phase is Phase.ACKED:
             self._on_no_snapshot(entry, now_ns)
         elif entry.phase is Phase.LOST:
-            entry.asked = entry.unserved = 0
-            if entry.was_acked:
-                self._leave(entry)
-            else:
-                self._enter(entry, Phase.IDLE)
-                self._queue(entry)
+            self._begin_again(entry)
+
+    def _begin_again(self, entry: Entry) -> None:
+        """Try what is lost once more: a minute later, or because its user asks for it again."""
+        entry.asked = entry.unserved = 0
+        if entry.was_acked:
+            self._leave(entry)
+        else:
+            self._enter(entry, Phase.IDLE)
+            self._queue(entry)
 
     def _on_no_snapshot(self, entry: Entry, now_ns: int) -> None:
         entry.unserved += 1

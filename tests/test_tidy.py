@@ -38,8 +38,9 @@ FLOORS = [
     {"session", "endpoints", "order_core", "order_cancels", "orders", "shares", "readings", "health", "availability"},
     {"feed", "lines", "clients", "delivery", "fallback", "account_source"},
     {"gaps", "validate", "reader"},
+    {"metrics"},
     {"coordinator"},
-    {"cli", "__main__"},
+    {"cli", "examples", "__main__"},
 ]
 SIM_MAY = {"errors", "types", "sim"}
 CORE_MAY = {"errors", "types", "core"}
@@ -48,6 +49,7 @@ THIRD_PARTY_HOMES = {
     "picows": ("transport.py", "dial.py", "core/listener", "core/frames"),
     "aiofastnet": ("transport.py", "dial.py"),
     "aiohttp": ("http.py", "sim/server.py"),
+    "prometheus_client": ("metrics.py",),
     "trustme": ("sim/tls.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),

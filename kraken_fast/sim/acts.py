@@ -52,8 +52,12 @@ class Stage:
             self._loop.call_later(act.begin_s, partial(self._begin, act))
 
     def heal(self) -> None:
-        """End all faults."""
+        """End all faults; what they hold back comes at once."""
         self._core.faults.clear()
+        for connection in self._network.connections.values():
+            if connection.line is not None:
+                connection.line.hurry()
+        self._network.wake()
         self._network.dns_down = self._network.syn_lost = False
         if self._core.system_status != "online":
             self._core.set_system_status("online")

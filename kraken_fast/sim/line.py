@@ -154,6 +154,10 @@ class Line:
         else:
             self._write(message.frame)
 
+    def hurry(self) -> None:
+        """Send at once what a fault still holds back."""
+        self._wire.hurry(self._core.now_ns())
+
     def _write(self, data: bytes) -> None:
         self._wire.write(data, self._core.now_ns())
 

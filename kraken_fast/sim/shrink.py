@@ -84,7 +84,7 @@ def _without_symbols(plan: Plan) -> Iterator[Plan]:
 
 def _without_channels(plan: Plan) -> Iterator[Plan]:
     for each in plan.channels:
-        if len(plan.channels) > 1:
+        if each != "book":  # by which a run is judged
             yield replace(plan, channels=tuple(other for other in plan.channels if other != each))
 
 

@@ -69,6 +69,11 @@ class Wire:
         self.held_bytes -= size
         return taken
 
+    def hurry(self, now_ns: int) -> None:
+        """Let all that is held back leave now, in order: what slowed it down is over."""
+        self._segments = deque((now_ns, data) for _, data in self._segments)
+        self._clear_ns = now_ns
+
     def clear(self) -> None:
         """Drop what is left: the line is dead."""
         self._segments.clear()

@@ -32,7 +32,7 @@ def test_only_what_matters_is_left() -> None:
     smallest = shrink(PLAN, run)
     assert [act.kind for act in smallest.acts] == ["kind 7", "kind 31"]
     assert smallest.symbols == ("ETH/USD",)
-    assert len(smallest.channels) == 1
+    assert smallest.channels == ("book",)
     assert (smallest.route, smallest.timers_first) == (Route(), False)
     assert smallest.acts[0].lasts_s <= 1.0
     assert smallest.faults_s == 36.0

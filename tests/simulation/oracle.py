@@ -18,7 +18,7 @@ from typing import Any
 
 from kraken_fast import Candle, Feed, Gap, LiveTicker, OrderBook, Trade
 from kraken_fast.core.book import BookSnapshot
-from kraken_fast.events import Dropped, EventStream
+from kraken_fast.events import Dropped, EventStream, LineChange
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.network import Network
 from kraken_fast.sim.reference import CHECKSUM_LEVELS
@@ -62,6 +62,8 @@ class StreamReader:
         self._size = size
         self._read: Counter[str] = Counter()
         self._last_ids: dict[str, int] = {}
+        self.begun_again: set[str] = set()
+        """Symbols that were unsubscribed from meanwhile: trades that were known before may come again."""
 
     def took(self, event: Any) -> None:
         """The reader got this."""
@@ -72,7 +74,7 @@ class StreamReader:
         if isinstance(event, Candle):
             is_single = event.closed
         self._read["single" if is_single else "latest"] += 1
-        if isinstance(event, Trade):
+        if isinstance(event, Trade) and event.symbol not in self.begun_again:
             last = self._last_ids.get(event.symbol, 0)
             self._oracle.expect(event.trade_id > last, "S07", lambda: f"stream: {event} after {last}")
             self._last_ids[event.symbol] = event.trade_id
@@ -152,6 +154,8 @@ class Oracle:
 
     def forget(self, symbol: str) -> None:
         """The user unsubscribed: the next subscription begins anew, with trades that were known before."""
+        for reader in self.readers:
+            reader.begun_again.add(symbol)
         self._trade_ids.pop(symbol, None)
         self._valid.discard(symbol)
         self._closed = {key: value for key, value in self._closed.items() if key[0] != symbol}
@@ -204,6 +208,12 @@ class Oracle:
     def on_trade(self, trade: Trade) -> None:
         """S07: ids rise, none comes twice, and one that is missing was declared."""
         self._check_call("trade", trade.symbol, trade.recv_ns, is_single=True)
+        made = self._recorders[trade.symbol].trades.get(trade.trade_id)
+        facts = trade.side, trade.price, trade.qty, trade.ord_type, trade.exch_ns
+        # A pair's new precision rewrites its old trades; some mutations say the same in other words.
+        is_rewritten = not self._core.faults.fired.keys().isdisjoint(("mutate", "precision"))
+        is_true = made is None or is_rewritten or facts == made
+        self.expect(is_true, "S07", lambda: f"{trade!r}: {facts}, the exchange made {made}")
         last = self._trade_ids.get(trade.symbol)
         if last is not None:
             self.expect(trade.trade_id > last, "S07", lambda: f"{trade.symbol}: {trade.trade_id} after {last}")
@@ -228,6 +238,8 @@ class Oracle:
         """S07: a gap is declared once, and names ids that did not come."""
         for reader in self.readers:
             reader.single += 1
+        if isinstance(event, LineChange):
+            self.expect("internal error" not in event.reason, "S27", lambda: f"{event}")
         if isinstance(event, Gap):
             last = self._trade_ids.get(event.symbol)
             self.expect(last is None or event.first == last + 1, "S07", lambda: f"{event} after trade {last}")
@@ -397,6 +409,9 @@ class Oracle:
         line = self._lines.get(self._last_line)
         silent_ns = None if line is None or line.text_ns is None else now_ns - line.text_ns
         if store.quality == "live":
+            assert self._feed is not None
+            if self._feed.state not in ("live", "suspect"):
+                raise self._violation("S09", f"{store!r} is live on a line that is {self._feed.state}")
             if line is None or silent_ns is None or silent_ns > SUSPECT_NS:
                 raise self._violation("S09", f"{store!r} is live on a line silent for {silent_ns} ns")
             key = (channel, store.symbol)

@@ -31,6 +31,8 @@ class Recorder:
         self._count_lossy = count_lossy
         self.states: dict[int, list[State]] = {}
         """By time stamp in microseconds; a change of precision writes one state anew."""
+        self.trades: dict[int, tuple[object, ...]] = {}
+        """Facts of the trades made since this began, by id."""
         self._feed = feed
         self._depth = depth
         self.record()
@@ -49,6 +51,10 @@ class Recorder:
     def on_event(self, trades: list[ExchangeTrade], *, quote_changed: bool) -> None:
         """Keep the state that is about to be published, and pass on."""
         self.record()
+        for trade in trades:
+            # The exchange publishes microseconds.
+            stamp_ns = trade.time_ns // 1000 * 1000
+            self.trades[trade.trade_id] = (trade.side, trade.price, trade.qty, trade.ord_type, stamp_ns)
         self._feed.on_event(trades, quote_changed=quote_changed)
 
     def record(self) -> None:

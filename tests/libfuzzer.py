@@ -1,0 +1,127 @@
+"""Runs one target of tests/fuzz/targets.py under libFuzzer, the core built with ASan and UBSan.
+
+    python tests/libfuzzer.py book                      until stopped
+    python tests/libfuzzer.py all --runs 10000000       each target so often; new inputs go to build/corpus
+    python tests/libfuzzer.py book --keep               afterwards the smallest inputs that reach as much, into the tree
+    python tests/libfuzzer.py book --again crash-...    one input again
+
+Needs clang. An input that breaks a target is left in build/ as crash-...; the exit status is then not 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from instrumented import BUILDS, ask, build, environment
+from results import append
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE / "fuzz" / "corpus"
+FOUND = BUILDS / "corpus"
+NAMES = ("scanner", "decoder", "book", "level3", "capture", "frames")
+LENGTHS = {"scanner": 60, "decoder": 1200, "book": 160, "level3": 400, "capture": 300, "frames": 160}
+"""Longest input: beyond it a case costs more than it finds."""
+
+INSIDE = """
+import sys
+sys.setdlopenflags(sys.getdlopenflags() | 0x100)  # RTLD_GLOBAL: instrumented modules find the engine
+sys.path[:0] = [{tests!r}, {builds!r}]
+import kf_libfuzzer
+sys.setdlopenflags(sys.getdlopenflags() & ~0x100)
+from fuzz.targets import TARGETS
+kf_libfuzzer.run(["libfuzzer", *sys.argv[2:]], TARGETS[sys.argv[1]])
+"""
+
+
+def build_driver() -> None:
+    """Compile the engine into a Python module."""
+    source, target = HERE / "fuzz" / "driver.c", BUILDS / "kf_libfuzzer.so"
+    if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
+        return
+    library = ask("clang", "-print-file-name=libclang_rt.fuzzer_no_main-x86_64.a")
+    include = sysconfig.get_path("include")
+    command = ["clang", "-O1", "-shared", "-fPIC", "-shared-libsan", "-fsanitize=address", "-I", include, str(source)]
+    subprocess.run([*command, library, "-lstdc++", "-lm", "-o", str(target)], check=True)
+
+
+def run(target: str, *options: str, tree: Path, quiet: bool) -> tuple[int, str]:
+    """Run the engine; give its status and what it printed."""
+    code = INSIDE.format(tests=str(HERE), builds=str(BUILDS))
+    command = [sys.executable, "-P", "-c", code, target, *options]
+    found = environment("fuzz", tree)
+    found["FUZZ_CASES"] = "1"
+    done = subprocess.Popen(command, cwd=BUILDS, env=found, stderr=subprocess.PIPE, text=True)
+    lines = []
+    assert done.stderr is not None
+    for line in done.stderr:
+        lines.append(line)
+        if not quiet or not line.startswith("#"):
+            sys.stderr.write(line)
+    return done.wait(), "".join(lines[-400:])
+
+
+def fuzz(target: str, options: argparse.Namespace, tree: Path) -> int:
+    """One target: run, keep, note the figures."""
+    seeds, found = CORPUS / target, FOUND / target
+    seeds.mkdir(parents=True, exist_ok=True)
+    found.mkdir(parents=True, exist_ok=True)
+    if options.again:
+        return run(target, str(options.again.resolve()), tree=tree, quiet=False)[0]
+    settings = [f"-max_len={LENGTHS[target]}", "-print_final_stats=1", "-timeout=20", "-rss_limit_mb=4096",
+                "-print_funcs=0"]  # fmt: skip
+    status, text = run(
+        target, *settings, f"-runs={options.runs}", f"-max_total_time={options.seconds}", "-reload=0",
+        str(found), str(seeds), tree=tree, quiet=options.quiet,
+    )  # fmt: skip
+    executed = re.search(r"stat::number_of_executed_units: (\d+)", text)
+    covered = re.findall(r"cov: (\d+)", text)
+    count = int(executed[1]) if executed else 0
+    print(f"{target}: {count} executions, status {status}, coverage {covered[-1] if covered else '?'}", flush=True)
+    if options.results is not None:
+        append(options.results, "fuzz", target=target, executions=count, crashed=status != 0)
+    if options.keep and status == 0:
+        kept = BUILDS / f"{target}-kept"
+        kept.mkdir(exist_ok=True)
+        for old in kept.iterdir():
+            old.unlink()
+        run(target, *settings[:1], "-merge=1", str(kept), str(found), str(seeds), tree=tree, quiet=True)
+        smallest = sorted(kept.iterdir(), key=lambda path: path.stat().st_size)[: options.kept_max]
+        for path in smallest:
+            (seeds / path.name[:12]).write_bytes(path.read_bytes())
+    return status
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", choices=[*NAMES, "all"])
+    parser.add_argument("--runs", type=int, default=-1)
+    parser.add_argument("--seconds", type=int, default=0, help="at most; 0 for no bound")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--kept-max", type=int, default=150)
+    parser.add_argument("--again", type=Path)
+    parser.add_argument("--quiet", action="store_true", help="without the engine's progress")
+    parser.add_argument("--results", type=Path)
+    options = parser.parse_args()
+    tree = build("fuzz")
+    build_driver()
+    os.chdir(BUILDS)
+    targets = NAMES if options.target == "all" else (options.target,)
+    present = [each for each in targets if each in _present()]
+    return max(abs(fuzz(target, options, tree)) for target in present)
+
+
+def _present() -> set[str]:
+    """Name the targets that there are."""
+    text = (HERE / "fuzz" / "targets.py").read_text()
+    return set(re.findall(r'^    "(\w+)": \w+,$', text, re.MULTILINE))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
