@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -71,15 +70,15 @@ def plain_fields(
 
 def facts_of(endpoint: Endpoint, params: Mapping[str, Any]) -> CallFacts:
     """Tell what of a call decides which error it becomes, and which orders it is about."""
-    facts = CallFacts(endpoint.name, permission=endpoint.permission)
     if not endpoint.acts:
-        return facts
+        return CallFacts(endpoint.name, permission=endpoint.permission)
     rows = params.get("orders") or ()
     named = [params.get("txid"), params.get("order_id")]
     named += [row for row in rows if not isinstance(row, Mapping)]
     added = [row.get("cl_ord_id") for row in rows if isinstance(row, Mapping)]
-    return replace(
-        facts,
+    return CallFacts(
+        endpoint.name,
+        permission=endpoint.permission,
         acts=True,
         repeatable=endpoint.kind == "cancel",
         cl_ord_id=params.get("cl_ord_id"),

@@ -403,8 +403,7 @@ async def test_eight_processes_share_a_key_while_clocks_step_back(tmp_path: Path
         import asyncio, json, sys
         from random import Random
         from kraken_fast.auth import Credentials
-        from kraken_fast.catalogue import ENDPOINTS
-from kraken_fast.config import Endpoints, RestSettings
+        from kraken_fast.config import Endpoints, RestSettings
         from kraken_fast.core.clock import ManualClock, SystemClock
         from kraken_fast.nonce import FileNonces
         from kraken_fast.rest import RestCore

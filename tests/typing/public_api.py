@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import assert_type
 
@@ -13,6 +14,8 @@ from kraken_fast import (
     Feed,
     Level,
     OrderBook,
+    OutcomeUnknownError,
+    RestClient,
     StaleDataError,
     TickerSnapshot,
     Trade,
@@ -94,3 +97,24 @@ async def an_account() -> None:
         async with kraken_fast.connect_level3(["BTC/USD"], rest=account.rest, tokens=account.tokens) as feed:
             assert_type(feed, kraken_fast.Level3Feed)
             assert_type(feed.queue_position("BTC/USD", "O1"), kraken_fast.types.QueuePosition | None)
+
+
+async def by_rest(client: RestClient) -> None:
+    ticker = await client.fetch_ticker(symbol="BTC/USD")
+    assert_type(ticker.bid, Decimal)
+    placed = await client.add_order(
+        symbol="BTC/USD", side="buy", ord_type="limit", qty="0.1", price=ticker.bid, deadline=timedelta(seconds=5)
+    )
+    assert_type(placed.order_id, str | None)
+    assert_type(await client.sync_time(), float)
+    history = client.iter_candles(symbol="BTC/USD", cursor="")
+    assert_type([candle.begin_ns async for candle in history], list[int])
+    assert_type(history.cursor, str)
+    assert_type(history.lost, tuple[int, int] | None)
+    assert_type((await client.fetch_market_positions())[0].qty, Decimal)
+    assert_type([charge.points for charge in client.charges("CancelOrder", {"txid": "O1"})], list[float])
+    try:
+        await client.cancel_orders(order_ids=["O1"])
+    except OutcomeUnknownError as error:
+        assert_type(error.order_ids, tuple[str, ...])
+        assert_type(error.cl_ord_ids, tuple[str | None, ...])
