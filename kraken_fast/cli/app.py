@@ -15,6 +15,7 @@ from .record import record
 from .replay import replay
 from .rest import balance, ohlc, orders, rest, ticker
 from .sim import sim
+from .simulate import simulate
 from .trades import trades
 from .watch import watch
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
-    demo, watch, sim, record, replay, check, ticker, ohlc, trades, balance, orders, rest, doctor,
+    demo, watch, sim, simulate, record, replay, check, ticker, ohlc, trades, balance, orders, rest, doctor,
 ):
     app.command(epilog=STATUSES)(_verb)
 
