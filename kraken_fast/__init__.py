@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from .feed import connect as connect
     from .health import LineHealth as LineHealth
     from .health import SubscriptionHealth as SubscriptionHealth
+    from .metrics import MetricsServer as MetricsServer
+    from .metrics import MetricsSnapshot as MetricsSnapshot
     from .nonce import MemoryNonces as MemoryNonces
     from .readings import Balance as Balance
     from .readings import Balances as Balances
@@ -118,6 +120,7 @@ _HOMES = {
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
     "health": ("LineHealth", "SubscriptionHealth"),
+    "metrics": ("MetricsServer", "MetricsSnapshot"),
     "nonce": ("MemoryNonces",),
     "readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),
     "shares": ("Shares",),

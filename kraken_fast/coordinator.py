@@ -49,6 +49,7 @@ from .fallback import RestSource
 from .gaps import GapFiller, last_trade_ns, offer_trades
 from .health import LineHealth, Source, SubscriptionHealth, Switch
 from .lines import LINES_MAX, Lines
+from .metrics import MetricsSnapshot, percentiles_ns
 from .policy import SECOND_NS
 from .reader import REST_AGE_MS, Reader
 from .readings import Balance, Balances, Candles, OpenOrders, Trades
@@ -563,6 +564,34 @@ class UnifiedDataCoordinator:
     def availability(self) -> dict[str, float]:
         """Give for each symbol the share of time since the start in which it could be served within `max_age_ms`."""
         return self._availability.shares(self._clock.monotonic_ns)
+
+    def metrics(self) -> MetricsSnapshot:
+        """Tell all that can be counted; see `metrics.MetricsServer` for Prometheus. Cost: O(symbols)."""
+        available = self.availability()
+        channel = next(iter(self._off), None)
+        sources = {source.value: 0 for source in Source}
+        for (each, _), switch in self._switches.items():
+            sources[switch.source.value] += each == channel
+        return MetricsSnapshot(
+            symbols=len(self.symbols),
+            sources=sources,
+            lines=self._lines.health(),
+            deliveries=self._arbiter.news,
+            copies=self._arbiter.copies,
+            diverged=self._arbiter.diverged,
+            compared=self._arbiter.compared,
+            window=self.shares(),
+            whole=self.shares(whole=True),
+            availability_min=min(available.values()),
+            availability_mean=sum(available.values()) / len(available),
+            checks=self.checks(),
+            rest_calls=self._rest.calls,
+            rest_failures=self._rest.failures,
+            rest_wait_s=self._client.stats().public_wait_s,
+            events=dict(self._delivery.counts),
+            stages_ns={name: percentiles_ns(histogram) for name, histogram in self.stages.items()},
+            callback_failures=self._delivery.failures + self._delivery.python_failures,
+        )
 
     def measure_stages(self) -> None:
         """Time the stages of every delivered book from now on: see `stages`. Costs two looks at the clock each."""

@@ -6,6 +6,7 @@ The core calls users directly, and through this file only while somebody iterate
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,6 +29,8 @@ class Delivery(Callbacks):
     Attributes:
         on_notice: called with everything that happens, besides market data.
         rest_deliveries: values from REST that were told.
+        counts: what happened, by kind.
+        python_failures: exceptions of callables that this file called.
     """
 
     def __init__(self, events_max: int) -> None:
@@ -37,6 +40,8 @@ class Delivery(Callbacks):
         self._told: dict[tuple[str, str], tuple[object, ...]] = {}
         self.on_notice: Callable[[Event], None] | None = None
         self.rest_deliveries = 0
+        self.counts: Counter[str] = Counter()
+        self.python_failures = 0
 
     def choose(self, kind: str, callback: Callable[[Any], None] | None) -> None:
         """Set or remove a callable.
@@ -103,6 +108,7 @@ class Delivery(Callbacks):
 
     def notice(self, event: Event) -> None:
         """Tell what happened."""
+        self.counts[type(event).__name__] += 1
         if isinstance(event, InstrumentUpdate):
             _log.info("%d pairs and %d assets were told", len(event.pairs), len(event.assets))
         else:
@@ -141,6 +147,7 @@ class Delivery(Callbacks):
                 self._failed(channel, error)
 
     def _failed(self, channel: str, error: Exception) -> None:
+        self.python_failures += 1
         _log.error("callback for %s raised; all else goes on", channel, exc_info=error)
 
 

@@ -321,7 +321,7 @@ class RateLimitError(ExchangeError):
     retry_after_s: float = 0.0
 
     def __str__(self) -> str:
-        return f"{super().__str__()}; wait {self.retry_after_s:.1f} s"
+        return super().__str__() + (f"; wait {self.retry_after_s:.1f} s" if self.retry_after_s else "")
 
 
 class OrderRejectedError(ExchangeError):
@@ -419,13 +419,12 @@ class OrderEndedError(KrakenFastError):
         filled_qty: as text; a part may have been filled.
     """
 
-    sent = True
-
     def __init__(self, name: str, state: str, filled_qty: str, reason: str = "") -> None:
         self.name = name
         self.state = state
         self.filled_qty = filled_qty
         self.reason = reason
+        self.sent = True
         super().__init__(name, state, filled_qty, reason)
 
     def __str__(self) -> str:

@@ -122,9 +122,13 @@ class CancelCalls(OrderCore):
                 self.resolution.doubt([live], self.clock.monotonic_ns)
                 self._pump()
             return
-        if live is not None and not isinstance(error, OutcomeUnknownError):
-            live.is_cancelling = False
-        raise error
+        if isinstance(error, ExchangeError):
+            if live is not None:
+                live.is_cancelling = False
+            raise error
+        raise OutcomeUnknownError(
+            "cancel_order", str(error), cl_ord_id=None if live is None else live.cl_ord_id, retryable=True
+        ) from error
 
     async def _cancel_by_rest(self, kind: str, name: Any, live: Order | None, done: Cancelled) -> None:
         fields = {"cl_ord_id": name} if kind == "cl_ord_id" else {"txid": name}

@@ -340,8 +340,7 @@ class OrderCore:
         """See `LineListener`."""
         before, self.status = self.status, status
         if before is not None and before.system == "maintenance" and status.system != "maintenance":
-            # Orders may have ended meanwhile, by the switch or otherwise; those that we hold live are looked up first.
-            self.resolution.doubt(self.table.live.values(), self.clock.monotonic_ns)
+            self.resolution.check(self.table.live.values())
             self._block_until_known("the exchange is back from maintenance; open orders are being looked up")
         if self.switch.state is not SwitchState.OFF and _announces_halt(status):
             self.on_event("maintenance is near: the dead man's switch is disarmed, for it would fire afterwards")

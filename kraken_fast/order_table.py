@@ -410,8 +410,7 @@ class OrderTable:
         if self.on_order is not None:
             try:
                 self.on_order(order, before)
-            except Exception:
-                # The order's life goes on whatever its listener does.
+            except Exception:  # noqa: BLE001 - the order's life goes on whatever its listener does
                 self.counts.callback_failures += 1
                 _log.exception("a listener failed on %s (%d so far)", order.name, self.counts.callback_failures)
 

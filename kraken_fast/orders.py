@@ -111,7 +111,7 @@ class OrderEntry(CancelCalls, OrderCore):
             fee_preference: base or quote.
             stp_type: cancel_newest, cancel_oldest or cancel_both.
             cl_ord_id: unique; made when None, unless `order_userref` or `conditional` is given.
-            order_userref: instead of `cl_ord_id`; unique among orders that live, for it is what the order is found by.
+            order_userref: instead of `cl_ord_id`; unique among the orders known here: it is what the order is found by.
             conditional: a close for each fill; excludes `cl_ord_id`.
             sender_sub_id: of a sub-account.
             no_mpp: ignored by the exchange.

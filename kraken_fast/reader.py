@@ -136,8 +136,9 @@ class Reader:
             raise NoSourceError(f"{channel} {name}", reasons) from error
         held, value = self._of_rest(channel, name), self._of_lines(channel, name)
         now_ns = self._clock.monotonic_ns
-        if value is not None and (value.quality == "live" or value.age_ms < held.age_ms):
-            held = value  # a line came back while REST was asked
+        suffices = value is not None and value.quality == "live" and (max_age_ms is None or value.age_ms <= max_age_ms)
+        if suffices or (value is not None and value.age_ms < held.age_ms):
+            held = value  # a line came back, or said something, while REST was asked
         self._ledger.served(held.source, now_ns, emergency=is_emergency)
         if max_age_ms is not None and held.age_ms > max_age_ms:
             raise StaleDataError(f"{channel} {name}", held.quality, held.age_ms)

@@ -141,6 +141,7 @@ class Resolution:
 
     def __init__(self, table: OrderTable, clock: ExchangeTime, gapless_since: Callable[[int], bool]) -> None:
         self.doubtful: dict[str, Order] = {}
+        self.checks: dict[str, Order] = {}
         self.sweeps = 0
         self.failures = 0
         self._table = table
@@ -150,21 +151,26 @@ class Resolution:
         self._pinged_ns: int | None = None
         self._pong_epoch_ns = 0
         self._is_sweeping = False
-        self._doubts_ns = 0
+        self._doubts_ns = self._doubted_ns = self._checks_ns = 0
         self._doubt_tries = 0
         self._failed_in_a_row = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is open."""
-        return not (self._searches or self.doubtful or self._table.unknown or self._table.amending)
+        return not (self._searches or self.doubtful or self.checks or self._table.unknown or self._table.amending)
 
     def doubt(self, orders: Iterable[Order], now_ns: int) -> None:
         """The stream came back without these orders, which were live before."""
         for order in orders:
             if not self.doubtful:
                 self._doubts_ns, self._doubt_tries = now_ns, 0
+            self._doubted_ns = now_ns
             self.doubtful[order.name] = order
+
+    def check(self, orders: Iterable[Order]) -> None:
+        """Have orders asked for by id, once: nothing speaks against them, but something may have happened."""
+        self.checks.update((order.name, order) for order in orders if order.order_id is not None)
 
     def line_lost(self) -> None:
         """What the line proved ends with it."""
@@ -190,6 +196,10 @@ class Resolution:
                 continue
             self._watch_stream(search, now_ns, due, times)
         doubts = self._doubts(now_ns, times)
+        if self.checks and self._checks_ns <= now_ns:
+            doubts += self.checks.values()
+        elif self.checks:
+            times.append(self._checks_ns)
         if not self._is_sweeping and (ready or doubts):
             due.sweep = self._plan(ready, doubts, now_ns)
             self._is_sweeping = True
@@ -247,7 +257,11 @@ class Resolution:
         self._is_sweeping = False
         self._failed_in_a_row = 0
         for info in found:
-            self._table.on_execution(queried(info), now_ns)
+            order = self._table.on_execution(queried(info), now_ns)
+            if order is not None and began_ns >= self._doubted_ns + REST_LAG_NS and info.status in ("open", "pending"):
+                self.doubtful.pop(order.name, None)  # it is open after all: the stream was wrong to leave it out
+        for name in [name for name, order in self.checks.items() if order.order_id in sweep.order_ids]:
+            del self.checks[name]
         self._collect(now_ns)
         for search in list(self._searches.values()):
             self._settle_terms(search, now_ns)
@@ -281,6 +295,7 @@ class Resolution:
             if search.by_queries:
                 search.next_ns = max(search.next_ns, now_ns + wait_ns)
         self._doubts_ns = max(self._doubts_ns, now_ns + wait_ns)
+        self._checks_ns = now_ns + wait_ns
 
     def _plan(self, ready: list[_Search], doubts: list[Order], now_ns: int) -> Sweep:
         ids = [order.order_id for order in doubts if order.order_id is not None]

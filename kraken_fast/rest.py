@@ -32,35 +32,26 @@ from .catalogue import Endpoint, endpoint_of, moves_money_out
 from .config import Endpoints, RestSettings
 from .core.clock import Clock, SystemClock
 from .engine_limits import Charge, EngineLimits
-from .envelope import read_answer
-from .error_table import CallFacts
 from .errors import (
-    AuthError,
     CircuitOpenError,
     ClosedError,
     ConfigError,
-    ConnectError,
     KrakenFastError,
-    LockoutError,
     NonceError,
-    OutcomeUnknownError,
     RateLimitError,
     RequestTimeoutError,
-    TransportError,
-    UnavailableError,
 )
 from .exchange_time import ExchangeTime
-from .http import AioHttp, HttpPort, HttpRequest, HttpResponse
+from .http import AioHttp, HttpPort
 from .key_check import check_host, check_permissions, nonce_of
-from .limits import TIERS, CallCounter, Lane, NoPace, PublicPace
+from .limits import TIERS
 from .nonce import FileNonces, NonceLane, NonceStore
-from .policy import SECOND_NS, CircuitBreaker, RetryBudget, retry_wait_s
-from .rest_clock import DEADLINE_ERROR_S, RestClock
-from .rest_request import facts_of, holds_objects, plain_fields, public_request, signed_request
+from .policy import SECOND_NS, RetryBudget, retry_wait_s
+from .rest_clock import DEADLINE_ERROR_S
+from .rest_request import holds_objects, plain_fields
+from .rest_sender import RestSender
 
 _log = logging.getLogger("kraken_fast.rest")
-
-PUBLIC_PARALLEL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +64,7 @@ class RestStats:
         engine: points of the matching engine's counters that went through here, by pair.
         waiting: calls in the queues.
         breakers: closed, open or half-open, by class of calls.
-        calls, retries, shared: since the client was made.
+        calls, retries: since the client was made.
         nonce_errors: anomalies; each was reported in the log.
     """
 
@@ -124,8 +115,8 @@ class RestCore:
     ) -> None:
         self.settings = settings or RestSettings()
         where = endpoints or Endpoints()
-        self._url = where.rest_url.rstrip("/")
-        self.host = urlsplit(self._url).hostname or ""
+        url = where.rest_url.rstrip("/")
+        self.host = urlsplit(url).hostname or ""
         self.clock = clock or SystemClock()
         self._rng = rng or SystemRandom()
         self._http = http or AioHttp(
@@ -136,48 +127,30 @@ class RestCore:
         self._credentials = credentials
         self._needs = frozenset(needs)
         self._allow_withdraw = allow_withdraw
-        self._nonces: NonceLane | None = None
+        lane: NonceLane | None = None
         if credentials is not None:
             check_host(self.host, credentials, self.settings.hosts)
             store = nonces or FileNonces.of_user(credentials.key_id)
-            self._nonces = NonceLane(store, self.clock, self._rng, unit=nonce_unit)
-        self._make_lanes()
-        self._breakers = {name: CircuitBreaker(self._rng) for name in ("public", "private", "orders")}
-        self._budget = RetryBudget(self.settings.retry_ratio)
-        self._counts: Counter[str] = Counter()
-        self._stopped: KrakenFastError | None = None
-        self._checking = asyncio.Lock()
-        self._is_checked = False
-        self._key_nonce = ""
-        self._is_closed = False
-        self._queued: set[asyncio.Task[Any]] = set()
-        self._acting: set[asyncio.Task[Any]] = set()
-        self._rest_clock = RestClock(self.clock, lambda: self.call("Time"), self._public.wait_s)
-
-    def _make_lanes(self) -> None:
-        chosen = self.settings
-        self._counter = CallCounter(TIERS[chosen.tier])
-        public = PublicPace(
-            rate_per_s=chosen.public_rate_per_s, burst=chosen.public_burst, spacing_s=chosen.spacing_s
-        )
-        limited = chosen.limits
-        self._public = Lane(
-            "public",
-            public if limited else NoPace(),
+            lane = NonceLane(store, self.clock, self._rng, unit=nonce_unit)
+        self._sender = RestSender(
+            url,
+            self.settings,
+            self._http,
             self.clock,
-            parallel=PUBLIC_PARALLEL,
-            waiting_max=chosen.queue_max,
-        )
-        self._private = Lane(
-            "private",
-            self._counter if limited else NoPace(),
-            self.clock,
-            parallel=1,
-            waiting_max=chosen.queue_max,
+            self._rng,
+            credentials=credentials,
+            nonces=lane,
+            ask_time=lambda: self.call("Time"),
         )
         self._engine = EngineLimits(
-            self.clock, chosen.tier, waiting_max=chosen.queue_max, pair_of=self.pair_of
+            self.clock, self.settings.tier, waiting_max=self.settings.queue_max, pair_of=self.pair_of
         )
+        self._budget = RetryBudget(self.settings.retry_ratio)
+        self._counts: Counter[str] = Counter()
+        self._checking = asyncio.Lock()
+        self._is_checked = False
+        self._is_closed = False
+        self._queued: set[asyncio.Task[Any]] = set()
 
     # Life --------------------------------------------------------------------------------------------------------
 
@@ -205,7 +178,7 @@ class RestCore:
     @property
     def exchange_time(self) -> ExchangeTime:
         """What time it is at the exchange, as far as its answers, or `sync_time`, have told."""
-        return self._rest_clock.time
+        return self._sender.rest_clock.time
 
     async def sync_time(self, *, error_s: float = DEADLINE_ERROR_S) -> float:
         """Measure the exchange's time, for deadlines. The first order with a relative deadline does it, in 3 s or so.
@@ -213,7 +186,7 @@ class RestCore:
         Returns:
             The error that is left, in seconds: half the round trip at best.
         """
-        return await self._rest_clock.measure(error_s)
+        return await self._sender.rest_clock.measure(error_s)
 
     def pair_of(self, name: str) -> str:
         """Give the one name of a pair under which the engine's points are counted."""
@@ -227,7 +200,7 @@ class RestCore:
         """
         if name not in TIERS:
             raise ConfigError("tier", name, f"one of {', '.join(TIERS)}")
-        self._counter.tier = TIERS[name]
+        self._sender.counter.tier = TIERS[name]
         self._engine.set_tier(name)
 
     def charges(self, path: str, params: Mapping[str, Any]) -> list[Charge]:
@@ -238,10 +211,10 @@ class RestCore:
     async def close(self) -> None:
         """Close all connections. Calls that act and have left are waited for; nothing else is."""
         self._is_closed = True
-        for act in self._queued - self._acting:
+        for act in self._queued - self._sender.acting:
             act.cancel()
-        if self._acting:
-            await asyncio.wait(self._acting)
+        if self._sender.acting:
+            await asyncio.wait(self._sender.acting)
         await self._http.close()
 
     @property
@@ -253,17 +226,17 @@ class RestCore:
         """Tell how the client stands."""
         now_ns = self.clock.monotonic_ns
         return RestStats(
-            tier=self._counter.tier.name,
-            points=self._counter.level(now_ns),
-            points_max=self._counter.tier.points_max,
-            public_wait_s=self._public.wait_s(),
-            private_wait_s=self._private.wait_s(),
+            tier=self._sender.counter.tier.name,
+            points=self._sender.counter.level(now_ns),
+            points_max=self._sender.counter.tier.points_max,
+            public_wait_s=self._sender.public.wait_s(),
+            private_wait_s=self._sender.private.wait_s(),
             engine=self._engine.levels(),
-            waiting=self._public.waiting + self._private.waiting,
-            breakers={name: breaker.state for name, breaker in self._breakers.items()},
+            waiting=self._sender.public.waiting + self._sender.private.waiting,
+            breakers={name: breaker.state for name, breaker in self._sender.breakers.items()},
             calls=self._counts["calls"],
             retries=self._counts["retries"],
-            nonce_errors=self._counts["nonce errors"],
+            nonce_errors=self._sender.nonce_errors,
         )
 
     # Calling -----------------------------------------------------------------------------------------------------
@@ -308,18 +281,18 @@ class RestCore:
         if not endpoint.acts:
             return await self._read_repeatedly(endpoint, fields, wait_s)
         if isinstance(span := fields.get("deadline"), timedelta):
-            await self._rest_clock.know_for(span)
+            await self._sender.rest_clock.know_for(span)
         # The caller may be cancelled; an act that has left goes on to its answer, and the nonce after it waits.
         act = asyncio.ensure_future(self._act(endpoint, fields, wait_s))
         self._queued.add(act)
         act.add_done_callback(self._queued.discard)
-        act.add_done_callback(self._acting.discard)
+        act.add_done_callback(self._sender.acting.discard)
         try:
             return await asyncio.shield(act)
         except asyncio.CancelledError:
             if self._is_closed and act.cancelled():
                 raise ClosedError("the client was closed before this was sent") from None
-            if act in self._acting:
+            if act in self._sender.acting:
                 act.add_done_callback(_note_unheard)
             else:
                 act.cancel()
@@ -327,9 +300,9 @@ class RestCore:
 
     async def _act(self, endpoint: Endpoint, fields: Mapping[str, Any], wait_s: float) -> Any:
         if not self.settings.limits:
-            return await self._attempt(endpoint, fields, wait_s, self.settings.order_s)
+            return await self._sender.send(endpoint, fields, wait_s, self.settings.order_s)
         async with self._engine.turn(endpoint, fields, wait_s):
-            result = await self._attempt(endpoint, fields, wait_s, self.settings.order_s)
+            result = await self._sender.send(endpoint, fields, wait_s, self.settings.order_s)
         self._engine.learn(endpoint, fields, result)
         return result
 
@@ -339,7 +312,7 @@ class RestCore:
         for attempt in range(self.settings.retries_max + 1):
             begin_ns = self.clock.monotonic_ns
             try:
-                return await self._attempt(endpoint, fields, wait_s, left_s)
+                return await self._sender.send(endpoint, fields, wait_s, left_s)
             except KrakenFastError as error:
                 now_ns = self.clock.monotonic_ns
                 if not isinstance(error, RateLimitError):
@@ -363,134 +336,6 @@ class RestCore:
         is_last = attempt >= self.settings.retries_max or left_s <= 0
         return not is_last and self._budget.take(self.clock.monotonic_ns)
 
-    async def _attempt(
-        self, endpoint: Endpoint, fields: Mapping[str, Any], wait_s: float, time_s: float
-    ) -> Any:
-        """Send once, when it is our turn."""
-        self._refuse_if_stopped(endpoint)
-        self._refuse_if_open(endpoint)
-        lane = self._private if endpoint.is_private else self._public
-        asked_ns = self.clock.monotonic_ns
-        await lane.enter(endpoint.priority, endpoint.cost, wait_max_s=wait_s)
-        try:
-            waited_s = (self.clock.monotonic_ns - asked_ns) / SECOND_NS
-            if waited_s >= 1.0:
-                _log.info("%s waited %.1f s for its turn", endpoint.name, waited_s)
-            # What was waited for may have changed everything.
-            self._refuse_if_stopped(endpoint)
-            self._refuse_if_open(endpoint)
-            if endpoint.is_private:
-                return await self._exchange_with_nonce(endpoint, fields, time_s)
-            request = public_request(self._url, endpoint, fields)
-            return await self._exchange(facts_of(endpoint, fields), self._breaker(endpoint), request, time_s)
-        except RateLimitError as error:
-            if not error.code.startswith("EOrder"):  # the engine's counter is another
-                lane.refused(error.retry_after_s)
-            raise
-        finally:
-            lane.leave(endpoint.cost)
-
-    async def _exchange_with_nonce(self, endpoint: Endpoint, fields: Mapping[str, Any], time_s: float) -> Any:
-        nonces, credentials = self._nonces, self._credentials
-        assert nonces is not None, "_check_key lets nobody through without a key"
-        assert credentials is not None
-        call, breaker = facts_of(endpoint, fields), self._breaker(endpoint)
-        await nonces.acquire()
-        try:
-            if nonces.locked_s > 0:
-                raise _locked_out(endpoint, nonces.locked_s)
-            if endpoint.acts and (task := asyncio.current_task()) is not None:
-                self._acting.add(task)
-            while True:
-                request = signed_request(
-                    credentials, self._url, endpoint, self._rest_clock.dated(fields), nonce=nonces.take()
-                )
-                try:
-                    result = await self._exchange(call, breaker, request, time_s)
-                except NonceError as error:
-                    if nonces.probe_further():
-                        continue
-                    self._report_nonce(error, nonces)
-                    raise
-                except LockoutError as error:
-                    nonces.lock_out(error.retry_after_s)
-                    raise
-                nonces.confirm()
-                return result
-        finally:
-            nonces.release()
-
-    async def _exchange(
-        self, call: CallFacts, breaker: CircuitBreaker, request: HttpRequest, time_s: float
-    ) -> Any:
-        """Send a request and read its answer; the breaker, the limits and the key's state learn from both."""
-        breaker.begin()
-        is_told = False
-        try:
-            sent_ns = self.clock.monotonic_ns
-            response = await self._fetch(call, request, time_s)
-            result = read_answer(response, call, epoch_s=self.clock.epoch_ns / SECOND_NS)
-        except KrakenFastError as error:
-            is_failure = isinstance(
-                error, (TransportError, RequestTimeoutError, OutcomeUnknownError, UnavailableError)
-            )
-            (breaker.failed if is_failure else breaker.succeeded)(self.clock.monotonic_ns)
-            is_told = True
-            self._learn(error)
-            raise
-        else:
-            breaker.succeeded(self.clock.monotonic_ns)
-            is_told = True
-            self._rest_clock.note_answer(call.endpoint, response, result, sent_ns)
-            return result
-        finally:
-            if not is_told:  # cancelled
-                breaker.dropped()
-
-    async def _fetch(self, call: CallFacts, request: HttpRequest, time_s: float) -> HttpResponse:
-        unknown: str
-        try:
-            async with asyncio.timeout(time_s):
-                return await self._http.fetch(request)
-        except TimeoutError:
-            if not call.acts:
-                raise RequestTimeoutError(call.endpoint, round(time_s, 3)) from None
-            unknown = f"no answer within {time_s:g} s"
-        except TransportError as error:
-            if not call.acts or isinstance(error, ConnectError) or not error.sent:
-                raise
-            unknown = str(error)
-        raise call.unknown(unknown)
-
-    # What is learned ---------------------------------------------------------------------------------------------
-
-    def _breaker(self, endpoint: Endpoint) -> CircuitBreaker:
-        return self._breakers[
-            "orders" if endpoint.is_order else "private" if endpoint.is_private else "public"
-        ]
-
-    def _refuse_if_open(self, endpoint: Endpoint) -> None:
-        wait_ns = self._breaker(endpoint).wait_ns(self.clock.monotonic_ns)
-        if wait_ns > 0:
-            kind = "orders" if endpoint.is_order else "private" if endpoint.is_private else "public"
-            raise CircuitOpenError(f"{self.host}, {kind} calls", wait_ns / SECOND_NS)
-
-    def _refuse_if_stopped(self, endpoint: Endpoint) -> None:
-        if endpoint.is_private and self._stopped is not None:
-            raise self._stopped
-
-    def _learn(self, error: KrakenFastError) -> None:
-        if type(error) is AuthError and not error.code.startswith("HTTP"):
-            self._stopped = error  # the key, its signature or the account: repeating it ends in a lockout
-
-    def _report_nonce(self, error: NonceError, nonces: NonceLane) -> None:
-        self._counts["nonce errors"] += 1
-        error.advice = (
-            f"our last nonce was {nonces.last}, in {nonces.unit}{self._key_nonce}: another program or machine uses "
-            "this key, or its unit is another; one key per program is best"
-        )
-        _log.warning("nonce refused: %s", error.advice)
-
     async def _check_key(self) -> None:
         if self._credentials is None:
             raise ConfigError("credentials", None, "given for private calls: see Credentials.find()")
@@ -501,16 +346,10 @@ class RestCore:
             try:
                 check_permissions(info, self._needs, allow_withdraw=self._allow_withdraw)
             except KrakenFastError as error:
-                self._stopped = error
+                self._sender.stopped = error
                 raise
-            self._key_nonce = nonce_of(info)
+            self._sender.key_nonce = nonce_of(info)
             self._is_checked = True
-
-
-def _locked_out(endpoint: Endpoint, seconds: float) -> LockoutError:
-    error = LockoutError("EGeneral:Temporary lockout", endpoint=endpoint.name, detail="not sent")
-    error.retry_after_s = seconds
-    return error
 
 
 def _note_unheard(act: asyncio.Task[Any]) -> None:

@@ -15,12 +15,12 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import ResponseError
 from kraken_fast.http import HttpRequest, HttpResponse
-from kraken_fast.auth import Credentials
 from kraken_fast.journal import Journal, MemoryStorage, Sync
 from kraken_fast.nonce import MemoryNonces
 from kraken_fast.order_settings import OrderSettings
@@ -354,7 +354,9 @@ class OrderWorld:
             nonce_unit="ns",
         )
 
-    async def open(self, *, with_rest: bool = True, quotes: bool = False, wait: bool = True, **settings: Any) -> OrderEntry:
+    async def open(
+        self, *, with_rest: bool = True, quotes: bool = False, wait: bool = True, **settings: Any
+    ) -> OrderEntry:
         """Begin a run of the client on whatever the journal holds."""
         self.line = BoxLine(self, self.token())
         self._lines.append(asyncio.ensure_future(self.line.run()))
@@ -380,7 +382,7 @@ class OrderWorld:
         self.line.is_open = False
         self.line.is_up = False
         self.line.crash_at = self.storage.crash_at = ""
-        self.line.drop()
+        self.loop.call_later(0.02, self.line.drop)  # what the system took over still leaves
         entry = self.entry
         entry._is_closed = True
         if entry._timer is not None:

@@ -330,3 +330,22 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "kraken-fast needs typer: pip install 'kraken_fast[cli]'\n"
+
+
+# top -----------------------------------------------------------------------------------------------------------
+
+
+def test_top_tells_once_what_a_coordinator_does() -> None:
+    out, _ = kraken_fast("top", "BTC/USD", "--sim", "--json", "--seconds", "1")
+    facts = json.loads(out)
+    assert [line["state"] for line in facts["lines"]] == ["live", "live"]
+    assert facts["books"]["BTC/USD"]["served_by"] == "websocket"
+    assert facts["books"]["BTC/USD"]["quality"] == "live"
+    assert facts["sources"]["websocket"] == 1
+    assert set(facts["stages_ns"]) == {"travelling", "decoding", "delivering"}
+
+
+def test_top_draws_what_a_person_reads() -> None:
+    out, _ = kraken_fast("top", "BTC/USD", "--sim", "--trouble", "--seconds", "1.5")
+    for word in ("lines", "books", "figures", "events", "BTC/USD", "websocket", "availability", "travelling"):
+        assert word in out

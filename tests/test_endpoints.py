@@ -370,6 +370,22 @@ def test_a_conditional_close_goes_out_as_nested_form_keys() -> None:
     world.run(main())
 
 
+def test_positions_of_one_market_come_as_one() -> None:
+    row = {"pair": "XXBTZUSD", "positions": "2", "type": "buy", "leverage": "2.00", "cost": "610.0", "fee": "1.5",
+           "vol": "0.01", "vol_closed": "0.0", "margin": "122.0"}  # fmt: skip
+    (position,), world = ask("OpenPositions", ok([row]), lambda c: c.fetch_market_positions())
+    assert world.port.named("OpenPositions")[0].params["consolidation"] == "market"
+    assert (position.symbol, position.positions, position.qty, position.leverage) == (BTC, 2, D("0.01"), "2.00")
+    for nothing in ([], {}):
+        assert ask("OpenPositions", ok(nothing), lambda c: c.fetch_market_positions())[0] == ()
+
+
+def test_all_tickers_are_one_call_without_names() -> None:
+    rows, world = ask("Ticker", answer_of("Ticker"), lambda c: c.fetch_tickers())
+    assert {row.symbol for row in rows} >= {BTC, "SHIB/USD"}
+    assert len(world.port.named("Ticker")) == 1
+
+
 def test_cancelling_what_is_gone_says_so() -> None:
     with pytest.raises(OrderRejectedError, match="Unknown order"):
         ask("CancelOrder", answer_of("CancelOrder", "already_gone"), CALLS["CancelOrder"])

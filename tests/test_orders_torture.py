@@ -95,7 +95,7 @@ class Torture:
         if self.rng.random() < 0.3:
             await asyncio.sleep(self.rng.uniform(0, 0.05))
             self.drop()
-        done, pending = await asyncio.wait(tasks, timeout=1.0, return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait(tasks, timeout=1.0, return_when=asyncio.FIRST_EXCEPTION)
         crashed = any(isinstance(task.exception(), CrashError) for task in done)
         if not crashed and self.rng.random() < 0.05:
             crashed = True
@@ -110,7 +110,7 @@ class Torture:
             await self.open()
         else:
             await asyncio.gather(*tasks)
-        # What is open is looked up before the next gap: each burst of unknown outcomes costs REST points that decay slowly.
+        # What is open is looked up before the next gap: each burst of unknowns costs REST points that decay slowly.
         if self.world.entry.table.unknown or self.rng.random() < 0.5:
             self.world.faults.clear()
             await self.all_known()
@@ -162,10 +162,8 @@ class Torture:
             ("lag", {"endpoint": "ClosedOrders", "seconds": 55}),
         ]
         for kind, how in rng.sample(plans, rng.choice([0, 1, 1, 2, 3, 6])):
-            if kind in ("accept_no_reply", "accept_then_reset", "request_lost", "reply_late", "reply_twice", "arrive_late",
-                        "reject", "event_before_reply"):  # fmt: skip
-                how = {"endpoint": "add_order", **how}
-            world.faults.inject(kind, **how)
+            is_rest = kind in ("status", "lag", "act_then_fail", "seq_gap")
+            world.faults.inject(kind, **({} if is_rest else {"endpoint": "add_order"}), **how)
             self.fired[kind] += 1
         if rng.random() < 0.15:
             self.world.line.refuses_writes = True

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,12 @@ from kraken_fast.errors import (
     AuthError,
     ConfigError,
     ExchangeError,
+    LockoutError,
+    NonceError,
     OrderRejectedError,
+    OutcomeUnknownError,
     PermissionDeniedError,
+    RateLimitError,
 )
 from kraken_fast.nonce import FileNonces
 from kraken_fast.sim import Exchange
@@ -136,6 +141,97 @@ async def test_an_order_from_birth_to_end(box: Exchange, tmp_path: Path) -> None
         assert trades == list(range(trades[0], trades[0] + len(trades)))
 
 
+@pytest.mark.fault("L02", kind="L")
+@pytest.mark.fault("L03", kind="L")
+@pytest.mark.fault("L07", kind="L")
+async def test_the_engines_limits_over_sockets(tmp_path: Path) -> None:
+    account = NewAccount(tier="intermediate")
+    terms = {"symbol": BTC, "side": "buy", "ord_type": "limit", "qty": "0.01", "price": "100.0", "deadline": None}
+    async with Exchange([BTC], rate=0, accounts=[account]) as box:
+        # Who keeps no count is refused for certain, and nothing of it is in the book.
+        async with client_of(box, tmp_path) as careless:
+            for _ in range(80):
+                await careless.add_order(**terms)
+            with pytest.raises(OrderRejectedError, match="Orders limit exceeded"):
+                await careless.add_order(**terms)
+            with pytest.raises(RateLimitError) as caught:
+                for _ in range(100):
+                    with suppress(OrderRejectedError):
+                        await careless.add_order(**terms)
+            assert (caught.value.retryable, caught.value.sent) == (True, False)
+            assert len(await careless.fetch_open_orders()) == len(box.account.live_orders()) == 80
+        box.account.engine_points.clear()
+        async with client_of(box, tmp_path, settings=RestSettings(tier="intermediate")) as careful:
+            await careful.instruments()
+            assert (await careful.cancel_all()).count == 80
+            placed = [await careful.add_order(**terms) for _ in range(30)]
+            for order in placed:  # 8 points each, far above the threshold of 125
+                assert (await careful.cancel_order(order_id=order.order_id)).count == 1  # never waits, never refused
+            with pytest.raises(RateLimitError, match="not sent|Not sent"):
+                await careful.call("AddOrder", {"pair": "XBTUSD"}, wait_max_s=0)
+
+
+@pytest.mark.fault("L04", kind="L")
+async def test_who_is_told_to_wait_waits(box: Exchange, tmp_path: Path) -> None:
+    async with client_of(box, tmp_path, settings=RestSettings()) as client:
+        await client.fetch_balances()
+        box.faults.inject("retry_after", endpoint="Balance", seconds=2, count=1)
+        begin = client.clock.monotonic_ns
+        await client.fetch_balances()
+        assert client.clock.monotonic_ns - begin >= 5e9  # the counter's own pause is longer still
+        assert box.faults.fired["retry_after"] == 1
+
+
+@pytest.mark.fault("A06", kind="L")
+async def test_a_locked_out_key_is_left_alone_by_the_next_process_too(box: Exchange, tmp_path: Path) -> None:
+    async with client_of(box, tmp_path) as client:
+        await client.fetch_balances()
+        box.faults.inject("lockout", endpoint="Balance", seconds=900, count=1)
+        with pytest.raises(LockoutError) as caught:
+            await client.fetch_balances()
+        assert caught.value.retry_after_s >= 900
+        box.faults.inject("errors", endpoint="GetApiKeyInfo", errors=("EGeneral:Permission denied",))
+        restarted = client_of(box, tmp_path)
+        for each in (client, restarted):
+            with pytest.raises(LockoutError):
+                await each.fetch_balances()
+            assert (await each.fetch_time()).unix_s
+        await restarted.close()
+        assert not box.faults.fired.get("errors")  # nothing private was sent
+
+
+@pytest.mark.fault("A09", kind="L")
+async def test_another_program_on_the_key_is_told_and_never_fought(box: Exchange, tmp_path: Path) -> None:
+    async with client_of(box, tmp_path) as client:
+        await client.fetch_balances()
+        highest = box.account.keys[0].nonce
+        box.account.keys[0].nonce = 100 * highest  # somebody else counts in another unit
+        with pytest.raises(NonceError, match="another program") as caught:
+            await client.fetch_balances()
+        assert "its window" in str(caught.value)
+        assert client.stats().nonce_errors <= 3
+        with pytest.raises(OutcomeUnknownError):
+            await client.add_order(symbol=BTC, side="buy", ord_type="market", qty="0.01", deadline=None)
+        assert not box.account.orders
+
+
+@pytest.mark.fault("O03", kind="L")
+@pytest.mark.parametrize("code", [0, 502, 504, 520])
+async def test_an_order_whose_answer_failed_is_live_once_and_found_by_its_id(
+    box: Exchange, tmp_path: Path, code: int
+) -> None:
+    async with client_of(box, tmp_path) as client:
+        box.faults.inject("act_then_fail", endpoint="AddOrder", code=code)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.add_order(
+                symbol=BTC, side="buy", ord_type="limit", qty="0.01", price="100.0", cl_ord_id="kf-9", deadline=None
+            )
+        assert caught.value.cl_ord_ids == ("kf-9",)
+        (order,) = await client.fetch_open_orders(cl_ord_id="kf-9")
+        assert order.cl_ord_id == "kf-9"
+        assert len(box.account.orders) == box.faults.fired["act_then_fail"] == 1
+
+
 def test_every_endpoint_is_answered_by_the_box() -> None:
     world = World()
     boxed = Boxed(world, way_s=0.01, limit_calls=False, limit_orders=False)
@@ -180,6 +276,7 @@ async def order_calls(client: RestClient) -> None:
         ("iceberg", {"price": far, "display_qty": "0.005"}),
         ("stop-loss", {"price": bid * 2 // 1}),
         ("take-profit-limit", {"price": far, "price2": far - 1}),
+        ("trailing-stop", {"price": "+5%"}),
     ):
         placed = await client.add_order(**{**terms, "qty": "0.02", "ord_type": ord_type, **prices})
         assert (await client.cancel_order(order_id=placed.order_id)).count == 1

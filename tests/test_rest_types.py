@@ -12,8 +12,13 @@ from kraken_fast import rest_types
 RECORDS = [
     each
     for _, each in inspect.getmembers(rest_types, inspect.isclass)
-    if each.__module__ == rest_types.__name__
+    if each.__module__.startswith(f"{rest_types.__name__}.")
 ]
+
+
+def test_all_records_are_to_be_had_from_the_package() -> None:
+    assert len(RECORDS) >= 45
+    assert {each.__name__ for each in RECORDS} == set(rest_types.__all__)
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -4,6 +4,7 @@
 |-----------------------------------------------|-------------|
 | `demo`                                        | `demo.py`   |
 | `watch`                                       | `watch.py`  |
+| `top`                                         | `top.py`    |
 | `sim`                                         | `sim.py`    |
 | `record`                                      | `record.py` |
 | `replay`                                      | `replay.py` |

@@ -19,7 +19,7 @@ cdef struct Side:
     int32_t capacity
     int32_t sign             # 1 for bids, -1 for asks
     bint changed             # the ten best moved since `joined` was computed
-    Token joined
+    Token joined             # the tokens as one
     Token[TOP] tokens        # of the ten best, best first
 
 
@@ -29,6 +29,11 @@ cdef struct RawLevel:
     int64_t qty
     int16_t price_digits
     int16_t qty_digits
+
+
+cdef inline uint32_t digits_of(int price_digits, int qty_digits) noexcept nogil:
+    """Both numbers of decimals of a level as one."""
+    return <uint32_t>price_digits | <uint32_t>qty_digits << 16
 
 
 cdef struct Stamp:
@@ -71,11 +76,12 @@ cdef class OrderBook(Book):
     cdef readonly uint64_t duplicates  # of `messages`: same time and checksum as the one before
     cdef readonly uint64_t dropped     # updates that came while no snapshot was held
 
+    # digits: digits_of() that all levels have in common, -1 if that is not known.
     # checksum: the wire's uint32, or -1 to take the computed one.
     # OK verified, MISMATCH applied and wrong (the book is then INVALID, or stays UNVERIFIED),
     # REFUSED a number does not fit and nothing changed, IGNORED dropped. Levels are rescaled in place.
     cdef Status apply(
-        self, bint snapshot, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count,
+        self, bint snapshot, RawLevel* bids, int bid_count, RawLevel* asks, int ask_count, int64_t digits,
         int64_t checksum, int64_t recv_ns, Stamp stamp,
     ) except FAILED
     cdef void invalidate_to(self, BookState state) noexcept

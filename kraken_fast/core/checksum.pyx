@@ -136,18 +136,22 @@ cdef inline uint32_t _digits(uint64_t v) noexcept nogil:
     return count + (v >= <uint64_t>TEN_TO[count])
 
 
+cdef inline uint32_t _eight_crc(uint32_t eight, uint32_t[100]* pair) noexcept nogil:
+    cdef uint32_t high = eight // 10_000
+    cdef uint32_t low = eight - high * 10_000
+    return pair[0][low % 100] ^ pair[2][low // 100] ^ pair[4][high % 100] ^ pair[6][high // 100]
+
+
 cdef inline uint32_t _text_crc(uint64_t v, uint32_t[100]* pair) noexcept nogil:
-    """What v's digits add at `pair` bytes from the end. Eight at a time, whose divisions do not wait for each other."""
-    cdef uint32_t crc = 0, eight, high, low
-    while True:
-        eight = <uint32_t>(v % 100_000_000)
-        high = eight // 10_000
-        low = eight - high * 10_000
-        crc ^= pair[0][low % 100] ^ pair[2][low // 100] ^ pair[4][high % 100] ^ pair[6][high // 100]
-        v //= 100_000_000
-        if v == 0:
-            return crc
+    """What v's digits add at `pair` bytes from the end, eight at a time: their divisions do not wait for each other."""
+    cdef uint64_t rest = v // 100_000_000
+    cdef uint32_t crc = _eight_crc(<uint32_t>(v - rest * 100_000_000), pair)
+    while rest:
         pair += 8
+        v = rest
+        rest = v // 100_000_000
+        crc ^= _eight_crc(<uint32_t>(v - rest * 100_000_000), pair)
+    return crc
 
 
 cdef Token level_token(int64_t price, int64_t qty) noexcept nogil:

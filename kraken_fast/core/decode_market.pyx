@@ -47,7 +47,7 @@ cdef Status take_book(Stores stores, bint snapshot, int64_t recv_ns) except FAIL
         book = slot.book
         result = book.apply(
             snapshot, scan.levels + bids.num, bids.size, scan.levels + asks.num, asks.size,
-            record.values[BOOK_CHECKSUM].num, recv_ns, stamp_of(record, BOOK_TIMESTAMP),
+            scan.level_digits(), record.values[BOOK_CHECKSUM].num, recv_ns, stamp_of(record, BOOK_TIMESTAMP),
         )
         if result == OK:
             if snapshot:

@@ -1,7 +1,8 @@
 """Values as the exchange nearly always writes them, header only.
 
 Each function reads one kind of value in its usual writing and gives NULL for any other, right or wrong: that is then
-read, or refused, by grammar.pxd and rfc3339.pxd. So nothing is decided here that is not decided there as well.
+read, or refused, by grammar.pxd and rfc3339.pxd. So nothing is decided here that is not decided there as well. What
+stands behind a value is the caller's to look at: a number is plain only if it is a comma or a closing brace.
 
 Where eight bytes of one kind are likely (decimals of a quantity, a clock, a text's end) they are one integer, the
 first of them lowest. Elsewhere digits are taken one by one: a loop whose end is guessed right does not make the next
@@ -72,7 +73,7 @@ cdef inline const char* plain_number(const char* p, int64_t* number, int* decima
         if p == point:
             return NULL
         begin += 1
-    if p - begin > PLAIN_DIGITS or (p[0] | 32) == c'e':
+    if p - begin > PLAIN_DIGITS:
         return NULL
     number[0] = <int64_t>mantissa
     return p
@@ -83,9 +84,7 @@ cdef inline const char* plain_uint(const char* p, int64_t* number) noexcept nogi
     cdef const char* begin = p
     cdef uint64_t mantissa = 0
     p = many_digits(p, &mantissa)
-    if p == begin or p - begin > PLAIN_DIGITS or p[0] == c'.' or (p[0] | 32) == c'e':
-        return NULL
-    if begin[0] == c'0' and p - begin > 1:
+    if p == begin or p - begin > PLAIN_DIGITS or (begin[0] == c'0' and p - begin > 1):
         return NULL
     number[0] = <int64_t>mantissa
     return p

@@ -87,7 +87,8 @@ cdef class Post:
 
     Attributes:
         channel, symbol, interval: what it is about.
-        count: states published. due: those of them that every line has to tell. copies, repeats, late, odd: messages that were not.
+        count: states published. due: those of them that every line has to tell.
+        copies, repeats, late, odd: messages that were not published.
         news_ns: arrival of the last one published.
         seats: one for each line that has told something.
     """
@@ -157,7 +158,8 @@ cdef class Post:
         if begins:
             seat.placed = False
         if order < 0:
-            seat.lag_ns = (self.ring[(self.count - 1) % RING].at - mark.at) * 1000       # by the exchange's clock
+            # By the exchange's clock.
+            seat.lag_ns = (self.ring[(self.count - 1) % RING].at - mark.at) * 1000
             self.late += 1
             return VERDICT_LATE
         self.odd += 1

@@ -37,7 +37,8 @@ cdef struct Value:
 cdef struct Row:
     uint64_t[2] key          # the first 16 bytes of `"name":`
     uint64_t[2] mask
-    int32_t key_size         # with quotes and colon
+    int64_t key_size         # with quotes and colon
+    uint32_t bit             # 1 << slot
     uint8_t kind
     uint8_t slot
     const Table* table       # of KIND_ROWS
@@ -162,5 +163,5 @@ cdef const Table* head_table() noexcept            # of the envelope
 cdef const Table* level_table() noexcept           # of {price, qty}
 cdef const Table* instrument_table() noexcept      # of the object that is `data` of instrument
 cdef const Table* pair_table() noexcept            # of its rows
-cdef const Table* row_table(Channel channel) noexcept   # of the rows of `data`; NULL for channels without
+cdef const Table** row_tables() noexcept           # of the rows of `data`, by Channel; NULL for channels without
 cdef Channel channel_named(const char* name, int size) noexcept

@@ -9,8 +9,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from .defs cimport (
-    CHANNEL_BOOK, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_STATUS, CHANNEL_TICKER, CHANNEL_TRADE,
-    CHANNEL_UNKNOWN, Channel,
+    CHANNEL_BOOK, CHANNEL_COUNT, CHANNEL_HEARTBEAT, CHANNEL_INSTRUMENT, CHANNEL_OHLC, CHANNEL_STATUS, CHANNEL_TICKER,
+    CHANNEL_TRADE, CHANNEL_UNKNOWN, Channel,
 )
 from .load cimport load8
 
@@ -29,6 +29,7 @@ cdef void _pack(Row* row, const char* name, int kind, int slot, const Table* tab
     row.key_size = size + 3
     row.kind = kind
     row.slot = slot
+    row.bit = <uint32_t>1 << slot
     row.table = table
     text[0] = c'"'
     memcpy(text + 1, name, min(size, 22))
@@ -37,7 +38,7 @@ cdef void _pack(Row* row, const char* name, int kind, int slot, const Table* tab
         text[size + 2] = c':'
     for i in range(2):
         row.key[i] = load8(text + 8 * i)
-        row.mask[i] = _low_bytes(row.key_size - 8 * i)
+        row.mask[i] = _low_bytes(<int>row.key_size - 8 * i)
 
 
 cdef uint64_t _low_bytes(int count) noexcept:
@@ -154,15 +155,13 @@ cdef Channel channel_named(const char* name, int size) noexcept:
     return CHANNEL_UNKNOWN
 
 
-cdef const Table* row_table(Channel channel) noexcept:
-    if channel == CHANNEL_BOOK:
-        return &BOOK
-    if channel == CHANNEL_TICKER:
-        return &TICKER
-    if channel == CHANNEL_TRADE:
-        return &TRADE
-    if channel == CHANNEL_OHLC:
-        return &OHLC
-    if channel == CHANNEL_STATUS:
-        return &STATUS
-    return NULL
+cdef const Table* ROW_TABLES[CHANNEL_COUNT]
+ROW_TABLES[<int>CHANNEL_BOOK] = &BOOK
+ROW_TABLES[<int>CHANNEL_TICKER] = &TICKER
+ROW_TABLES[<int>CHANNEL_TRADE] = &TRADE
+ROW_TABLES[<int>CHANNEL_OHLC] = &OHLC
+ROW_TABLES[<int>CHANNEL_STATUS] = &STATUS
+
+
+cdef const Table** row_tables() noexcept:
+    return ROW_TABLES

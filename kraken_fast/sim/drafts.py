@@ -12,11 +12,11 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from .instruments import Pair
-from .params import Params, invalid, plain_decimal
+from .params import WORTH_MAX, Params, invalid, plain_decimal
 from .records import ZERO, Close, Order, StpType
 from .refusals import RestError
 from .texts import NS_PER_S, NS_PER_US, padded
-from .trailing import WORTH_MAX, check_trail, followed
+from .trailing import check_trail, followed
 
 TRAILING = ("trailing-stop", "trailing-stop-limit")
 TRIGGERED = ("stop-loss", "take-profit", "stop-loss-limit", "take-profit-limit", *TRAILING)
@@ -27,6 +27,9 @@ DEADLINE_MAX_NS = 60 * NS_PER_S
 EXPIRE_MIN_NS = 5 * NS_PER_S
 EXPIRE_MAX_NS = 31 * 86_400 * NS_PER_S
 """An order lives at most one month if it is to expire."""
+
+START_MAX_NS = 366 * 86_400 * NS_PER_S
+"""Kraken documents no bound for a start; later than this no box lives."""
 
 SCHEDULE_AHEAD_NS = 5 * NS_PER_S
 """An order that starts sooner than this is not counted as scheduled."""
@@ -287,6 +290,8 @@ def _time_in_force(params: Params, order_type: str, now_ns: int) -> tuple[str, i
 
 def _start(params: Params, now_ns: int) -> int:
     start_ns = _moment(params, "starttm", now_ns)
+    if start_ns > now_ns + START_MAX_NS:
+        raise invalid("starttm")
     return start_ns if start_ns > now_ns else 0
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from .desk import BY_USER, Desk
 from .drafts import (
     LIMITS,
-    WORTH_MAX,
     Draft,
     check_display,
     check_size,
@@ -23,7 +22,7 @@ from .drafts import (
 )
 from .gate import Call
 from .instruments import Pair
-from .params import Params, as_text, invalid
+from .params import WORTH_MAX, Params, as_text, invalid
 from .records import ZERO, Order
 from .refusals import RestError
 from .texts import NS_PER_S, padded, rfc3339

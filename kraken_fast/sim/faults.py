@@ -161,6 +161,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "accept_then_reset": Kind("the request is carried out, then the connection is reset", count=1),
         "reply_late": Kind("the answer comes later, events do not", {"ms": 1000}, count=1),
         "reply_twice": Kind("every answer comes twice", count=1),
+        "answer_form": Kind(
+            "another form of the answer than usual: orders_cancelled (of batch_cancel, seen in 2024), or, of batch_add,"
+            " nested (rows below `orders`) or failed (not a success, but with rows)",
+            {"form": "orders_cancelled"},
+            count=1,
+        ),
         "event_before_reply": Kind("the events of a request come before its answer"),
         "reply_before_event": Kind("the answer comes before the events"),
         "cancel_race_fill": Kind(

@@ -18,6 +18,9 @@ from .refusals import RestError
 DIGITS_MAX = 40
 """Longest number understood: no price, quantity, time or id of the exchange comes near."""
 
+WORTH_MAX = Decimal(10) ** 14
+"""More than this no order is about: so every sum and product here stays within 28 exact digits."""
+
 _NESTED_MAX = 4
 
 

@@ -123,7 +123,7 @@ class WsSession:
         self._heartbeat_ns: int | None = None
         self._snapshots: list[tuple[int, Subscription]] = []
         self._level3_points = DecayingCounter()
-        port = Port(self._emit, self.tamper.hold_back, self._time_out, reset)
+        port = Port(self._emit, self._tell, self.tamper.hold_back, self._time_out, reset)
         self._orders = WsOrders(core, number, rng, port)
 
     def __repr__(self) -> str:
@@ -177,8 +177,10 @@ class WsSession:
 
     def deliver(self, message: Message) -> None:
         """Take a message of a feed or of the exchange."""
-        if self._orders.keeps(message):
-            return
+        if not self._orders.keeps(message):
+            self._tell(message)
+
+    def _tell(self, message: Message) -> None:
         if message.kind == "update" and self._fire("second_snapshot", message.channel, message.symbol):
             self._send_second_snapshot(message)
         self._emit(message)
@@ -377,7 +379,10 @@ class WsSession:
     def _send_second_snapshot(self, update: Message) -> None:
         # The state before the update is gone; a snapshot of the state after it makes the update idempotent.
         subscription = self.subscriptions.get((update.channel, update.symbol))
-        if subscription is not None:
+        if subscription is not None and subscription.stream is not None:
+            # Its messages have their numbers already: the snapshot comes behind them.
+            self._snapshots.insert(0, (self._core.now_ns(), subscription))
+        elif subscription is not None:
             self._emit(self._snapshot_message(subscription))
 
     def _acts(self) -> None:

@@ -7,8 +7,10 @@ nothing about another's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .account import Books
@@ -111,7 +113,7 @@ class AccountStream:
 
     def _tell(self, members: Members) -> None:
         if self._options["users"]:
-            members.append(("user", f'"{self.account.name}"'))
+            members.append(("user", json.dumps(self.account.name)))
         self._deliver(self._message("update", [row_text(members)]))
 
     def _message(self, kind: str, rows: list[str]) -> Message:
@@ -137,7 +139,7 @@ class AccountStream:
         rows: list[Members] = []
         pairs = self._core.listing.pairs
         if self._options["snap_trades"]:
-            for execution in list(books.executions.values())[: -SNAPSHOT_FILLS - 1 : -1]:
+            for execution in islice(reversed(books.executions.values()), SNAPSHOT_FILLS):
                 order = books.orders[execution.order_id]
                 pair, (fee_asset, places) = pairs[order.symbol], self._fee(order)
                 rows.append(

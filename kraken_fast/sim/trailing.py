@@ -14,11 +14,8 @@ from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from .instruments import Pair
-from .params import invalid, plain_decimal
+from .params import WORTH_MAX, invalid, plain_decimal
 from .records import ZERO, Order
-
-WORTH_MAX = Decimal(10) ** 14
-"""More than this no order is about: so every sum and product here stays within 28 exact digits."""
 
 _OFFSET = re.compile(r"([+-])([0-9.]+)(%?)")
 

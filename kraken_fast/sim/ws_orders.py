@@ -10,6 +10,7 @@ carried out and the answer is lost, late, comes twice, or the connection ends in
 
 from __future__ import annotations
 
+import json
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -56,12 +57,14 @@ class Port:
 
     Attributes:
         emit: sends a message, through the faults that strike messages.
+        tell: sends a message of a channel.
         hold_back: sends one later.
         time_out: makes up when an answer leaves.
         reset: resets the connection.
     """
 
     emit: Callable[[Message], None]
+    tell: Callable[[Message], None]
     hold_back: Callable[[Message, int], None]
     time_out: Callable[[], str]
     reset: Callable[[], None]
@@ -98,7 +101,7 @@ class WsOrders:
             _, request, token = self._arriving.popleft()
             self._act(request, token, rfc3339(now_ns))
         while self._lagging and self._lagging[0][0] <= now_ns:
-            self._port.emit(self._lagging.popleft()[1])
+            self._port.tell(self._lagging.popleft()[1])
 
     def clear(self) -> None:
         """Forget what is under way: the connection is gone, and what had not arrived never will."""
@@ -158,8 +161,10 @@ class WsOrders:
         ]
         replies = self._spoiled(request, replies)
         for message in self._ordered(request, replies, events, replies_first=race is not None):
-            if message in replies or not self.keeps(message):
+            if message in replies:
                 self._port.emit(message)
+            elif not self.keeps(message):
+                self._port.tell(message)
 
     def _ordered(
         self, request: Request, replies: list[Message], events: list[Message], *, replies_first: bool
@@ -190,7 +195,18 @@ class WsOrders:
         if error:
             refusal = Refusal(error, request.method, req_id=request.req_id)
             return Message(error_text(refusal, time_in, time_out), "reply")
-        return Message(result_text(request, result, time_in, time_out), "reply")
+        fault = self._fire("answer_form", request)
+        if fault is not None and fault["form"] == "nested":
+            rows = [{**row, "success": "error" not in row} for row in result]
+            return Message(result_text(request, {"orders": rows}, time_in, time_out), "reply")
+        text = result_text(request, result, time_in, time_out)
+        if fault is not None and fault["form"] == "failed":
+            text = text.replace('"success":true', '"success":false')
+        elif fault is not None:
+            answer = {"method": request.method, "orders_cancelled": result["count"], **json.loads(text)}
+            del answer["result"]
+            text = json.dumps(answer, separators=(",", ":"))
+        return Message(text, "reply")
 
     def _remember(self, request: Request, token: Token, errors: list[str]) -> None:
         self._core.asked.append(

@@ -286,6 +286,7 @@ def test_a_change_of_precision_cancels_the_orders_of_the_pair(empty: Any) -> Non
         ({"pair": "NOPE"}, "EQuery:Unknown asset pair"),
         ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
         ({"ordertype": "guess"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"starttm": "99999999999"}, "EGeneral:Invalid arguments:starttm"),
         ({"ordertype": "settle-position"}, "EOrder:Unknown position"),
         ({"ordertype": "trailing-stop", "price": "500"}, "EGeneral:Invalid arguments:price"),
         ({"ordertype": "trailing-stop", "price": "-1%"}, "EGeneral:Invalid arguments:price"),

@@ -15,11 +15,25 @@ from conftest import Box
 box = Box(["BTC/USD", "ETH/USD"], seed=3, rate=50)
 clients = [box.open(), box.open()]
 box.faults.inject("bad_checksum", probability=0.1, count=None)
-box.faults.inject("mutate", probability=0.1, count=None)
+public = ("book", "ticker", "trade", "ohlc")
+box.faults.inject("mutate", probability=0.1, count=None, channel=public)
 for client in clients:
-    for channel in ("book", "ticker", "trade", "ohlc"):
+    for channel in public:
         client.subscribe(channel, ["BTC/USD", "ETH/USD"])
-box.run(5)
+trader, queues = box.trader(), box.open("/l3/v2")
+clients += [trader, queues]
+queues.subscribe("level3", ["BTC/USD"], token=trader.token)
+box.faults.inject("accept_no_reply", probability=0.2, count=None)
+box.faults.inject("cancel_race_fill", probability=0.5, count=None)
+last = float(box.core.market("BTC/USD").trades[-1].price)
+for number in range(40):
+    side, sign = (("buy", -1), ("sell", 1))[number % 2]
+    order = {"order_type": "limit", "side": side, "order_qty": 0.01, "symbol": "BTC/USD"}
+    trader.order("add_order", cl_ord_id=f"mine-{number}", limit_price=round(last + sign * number, 1), **order)
+    box.run(0.1)
+    if number % 4 == 3:
+        trader.order("cancel_order", cl_ord_id=[f"mine-{number - 1}", f"mine-{number}"])
+box.run(1)
 raw = b"".join(segment for client in clients for segment in client.segments)
 print(len(raw), hashlib.sha256(raw).hexdigest())
 """

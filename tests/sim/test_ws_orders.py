@@ -135,24 +135,6 @@ def test_the_order_of_reply_and_event_can_be_forced(box: Any, trader: Any) -> No
             assert fault.fired == 8
 
 
-@pytest.mark.parametrize("share", ["0.5", 1])
-def test_a_fill_races_a_cancel(box: Any, trader: Any, share: Any) -> None:
-    order_id = trader.done("add_order", **LIMIT)["order_id"]
-    trader.done("add_order", **{**LIMIT, "limit_price": 1001.0})
-    inject(box, "cancel_race_fill", share=share)
-    messages = trader.order("cancel_order", order_id=[order_id])
-    order = box.account.orders[order_id]
-    if share == 1:
-        assert kinds(messages)[:1] == ["answer"]
-        assert messages[0]["error"] == "EOrder:Unknown order"
-        assert (order.status, order.filled) == ("closed", D("0.5"))
-    else:
-        own = [message for message in messages if order_id in str(message) or "method" in message]
-        assert kinds(own) == ["answer", "trade", "canceled"]
-        assert messages[0]["result"] == {"order_id": order_id}
-        assert (order.status, order.filled) == ("canceled", D("0.25"))
-
-
 def test_events_lag_in_order_while_answers_do_not(box: Any, trader: Any) -> None:
     with inject(box, "stream_lag", ms=800, channel="executions"):
         assert kinds(trader.order("add_order", **LIMIT)) == ["answer"]
@@ -212,52 +194,31 @@ def test_tokens_can_fail(box: Any, trader: Any) -> None:
     assert trader.rows()[-1]["exec_type"] == "canceled", "what was subscribed goes on"
 
 
-@pytest.mark.parametrize("crowd", [False, True])
-def test_fills_happen_while_nobody_listens(make_box: Any, crowd: bool) -> None:
-    box = make_box([BTC])
-    if not crowd:
-        for side in ("buy", "sell"):
-            box.core.market(BTC).clear(side)
-    trader = box.trader()
-    price = float(box.core.market(BTC).trades[-1].price) - 300 if crowd else 1000.0
-    order_id = trader.done("add_order", **{**LIMIT, "limit_price": round(price, 1)})["order_id"]
-    fault = inject(box, "fill_during_gap", fills=60)
-    box.core.disconnect(trader.line)
-    assert fault.fired == 1
-    order = box.account.orders[order_id]
-    assert len(order.trades) == 60
-    assert order.live
-    client = box.open("/auth/v2")
-    client.subscribe("executions", token=box.token(), snap_trades=True)
-    (snapshot,) = client.messages("executions")
-    fills = [row for row in snapshot["data"] if row["exec_type"] == "trade"]
-    assert [row["exec_id"] for row in fills] == list(order.trades)[:9:-1], "the snapshot holds fifty"
+def test_answers_have_other_forms_now_and_then(box: Any, trader: Any) -> None:
+    def order(**changes: Any) -> dict[str, Any]:
+        return {name: value for name, value in {**LIMIT, **changes}.items() if name != "symbol"}
+
+    inject(box, "answer_form", form="nested")
+    rows = trader.done("batch_add", symbol=BTC, orders=[order(), order(order_qty=99.0, limit_price=5000.0)])["orders"]
+    assert [row["success"] for row in rows] == [True, False]
+    assert rows[1]["error"] == "EOrder:Insufficient funds"
+    inject(box, "answer_form", form="failed")
+    (answer,) = trader.answers("batch_add", symbol=BTC, orders=[order()] * 2)
+    assert (answer["success"], len(answer["result"])) == (False, 2)
+    inject(box, "answer_form", form="orders_cancelled")
+    (answer,) = trader.answers("batch_cancel", orders=[row["order_id"] for row in answer["result"]])
+    assert answer == {"method": "batch_cancel", "orders_cancelled": 2, "req_id": 7, "success": True}
 
 
-def test_no_fill_happens_in_a_gap_without_orders(box: Any, trader: Any) -> None:
-    fault = inject(box, "fill_during_gap")
-    box.core.disconnect(trader.line)
-    assert fault.fired == 0
-
-
-def test_orders_change_without_their_owner(box: Any, trader: Any) -> None:
-    order_id = trader.done("add_order", **LIMIT)["order_id"]
-    trader.texts.clear()
-    inject(box, "external_order", order={"userref": 9})
-    box.run(0.1)
-    assert [row["exec_type"] for row in trader.rows()] == ["pending_new", "new"]
-    assert trader.rows()[0]["order_userref"] == 9
-    trader.texts.clear()
-    inject(box, "unsolicited_cancel", reason="Halted")
-    box.run(0.1)
-    (row,) = trader.rows()
-    assert (row["order_id"], row["exec_type"], row["reason"]) == (order_id, "canceled", "Halted")
-    trader.done("cancel_all_orders_after", timeout=60)
-    inject(box, "dms_fire")
-    box.run(0.1)
-    assert live(box) == 0
-    assert box.account.cancel_at_ns is None
-    assert trader.rows()[-1]["reason"] == "Cancel all orders after timeout"
+def test_a_second_snapshot_keeps_the_sequence(box: Any, trader: Any) -> None:
+    inject(box, "second_snapshot", channel="executions")
+    trader.done("add_order", **LIMIT)
+    messages = trader.messages("executions")
+    assert [(message["type"], message["sequence"]) for message in messages] == [
+        ("update", 2),
+        ("update", 3),
+        ("snapshot", 4),
+    ]
 
 
 def test_the_exchange_remembers_what_it_was_asked(box: Any, trader: Any) -> None:

@@ -163,7 +163,7 @@ class World:
         given = settings.pop("exchange_client", None)
         if key:
             account = next(iter(self.core.accounts.values()))
-            api_key = next(iter(account.keys.values()))
+            api_key = account.keys[0]
             given = Credentials(api_key.key, api_key.secret)
         settings.setdefault("endpoints", Endpoints(ws_url=WS_URL, rest_url=f"https://{HOST}"))
         coordinator = UnifiedDataCoordinator(

@@ -1,0 +1,1 @@
+"""Small programs to begin with. Each is run against the exchange in a box by the tests."""
