@@ -450,7 +450,14 @@ class Session(Callbacks):
 
     def on_status(self, status: SystemStatus) -> None:
         """The engine's state was told; the first of a connection says that it may be used."""
+        returns = self.status is not None and self.status.system == "maintenance" and status.system == "online"
         self.status = status
+        if returns:  # what was told around a halt is not relied on: every book begins anew
+            now_ns = self.clock.monotonic_ns
+            for channel, symbol in self.subscriptions.wanted():
+                if channel == "book":
+                    self.subscriptions.resync(channel, symbol, "online again", now_ns)
+            self.pump_soon()
         if self.connection is not None:
             self.connection.in_maintenance = status.system == "maintenance"
         self._notice(status)

@@ -15,7 +15,7 @@ from kraken_fast.errors import TransportError, UsageError
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
 from kraken_fast.sim.network import ADDRESS, HOST
 
-from .harness import OTHERS, SYMBOLS, Simulation, is_live
+from .harness import OTHERS, SYMBOLS, Simulation, is_live, requests
 
 
 @pytest.mark.fault("N05", kind="D")
@@ -105,6 +105,28 @@ def test_a_delisted_pair_is_told_and_its_book_goes_stale() -> None:
             await sim.sleep(3)
             assert feed.book("BTC/USD").quality in ("stale", "none")
             assert is_live(feed, *OTHERS)
+
+    sim.run(main())
+
+
+@pytest.mark.fault("K13", kind="D")
+def test_after_a_halt_every_book_begins_anew() -> None:
+    """Orders wait for their own reconciliation: that half of the row is tested where orders are."""
+    sim = Simulation(SYMBOLS, rate=20.0)
+
+    async def main() -> None:
+        async with sim.connect() as feed:
+            await sim.sleep(2)
+            asked = len(requests(sim))
+            sim.core.set_system_status("maintenance")
+            await sim.sleep(1)
+            sim.core.set_system_status("online")
+            await sim.until(lambda: len(requests(sim)) >= asked + 2, 1.0)
+            took_s = await sim.until(lambda: is_live(feed), 5.0)
+            said = [request for _, request in requests(sim)[asked:] if request["method"] == "subscribe"]
+            assert sorted(symbol for each in said for symbol in each["params"]["symbol"]) == sorted(SYMBOLS)
+            note("K13 back online: all books anew after s", round(took_s, 3))
+            assert feed.stats().connections == 1
 
     sim.run(main())
 
