@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from random import Random
 
-from test_orders_torture import Torture
+from test_orders_torture import ABSENT, Torture
+
+from kraken_fast.live_order import Order
+from kraken_fast.order_records import OrderState
 
 from .coordination import World
 from .swarm import RunError
 from .test_failover import is_level, strike
 
-STRIKES, ORDERS = 12, 100
+STRIKES, ORDERS = 12, 60
 """Of one seed."""
 
 OF_ORDERS = {
@@ -25,6 +28,20 @@ OF_ORDERS = {
     "wrong_fills": "S13",
     "late": "V03",
 }
+
+
+class Watched(Torture):
+    """S16 at every moment, not only at the end: who was once called absent is never found at the exchange."""
+
+    def __init__(self, seed: int, orders: int) -> None:
+        super().__init__(seed, orders)
+        self.called_absent: set[str] = set()
+
+    def on_order(self, order: Order, before: OrderState) -> None:
+        """Note the verdict."""
+        super().on_order(order, before)
+        if order.state in ABSENT:
+            self.called_absent.add(order.name)
 
 
 def run_lines(seed: int) -> int:
@@ -60,12 +77,14 @@ def run_orders(seed: int) -> int:
     Raises:
         RunError: S13, S15, S16, S17 or V03 does not hold.
     """
-    run = Torture(seed, ORDERS)
+    run = Watched(seed, ORDERS)
     try:
         run.world.run(run.main())
     except Exception as error:
         word = "V03" if "still unknown" in str(error) else type(error).__name__
         raise RunError(word, str(error)) from error
+    if found := sorted(run.called_absent & run.world.truth().keys()):
+        raise RunError("S16", f"{len(found)} orders were called absent and are at the exchange: {found[:3]}")
     for name, word in OF_ORDERS.items():
         if run.counts[name]:
             raise RunError(word, f"{name}: {run.counts[name]}")
