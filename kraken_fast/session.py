@@ -327,6 +327,9 @@ class Session(Callbacks):
         """A subscription gets nothing until its next snapshot, or the exchange's word on it is wrong time and again."""
         if event.kind is EventKind.UNVERIFIED:
             _log.warning("%s %s is unverified: %s", event.channel, event.symbol, event.reason)
+        ticker = self.decoder.ticker(event.symbol)
+        if event.channel == "ticker" and ticker is not None:
+            ticker.await_snapshot()
         book = self.decoder.book(event.symbol)
         if event.channel != "book" or book is None:
             return
@@ -453,10 +456,9 @@ class Session(Callbacks):
         returns = self.status is not None and self.status.system == "maintenance" and status.system == "online"
         self.status = status
         if returns:  # what was told around a halt is not relied on: every book begins anew
-            now_ns = self.clock.monotonic_ns
             for channel, symbol in self.subscriptions.wanted():
                 if channel == "book":
-                    self.subscriptions.resync(channel, symbol, "online again", now_ns)
+                    self.subscriptions.renew(channel, symbol)
             self.pump_soon()
         if self.connection is not None:
             self.connection.in_maintenance = status.system == "maintenance"
@@ -474,7 +476,7 @@ class Session(Callbacks):
             self._gone.add(pair.symbol)
         elif pair.status == "online" and pair.symbol in self._gone:
             self._gone.discard(pair.symbol)
-            self.subscriptions.resync("book", pair.symbol, "online again", self.clock.monotonic_ns)
+            self.subscriptions.renew("book", pair.symbol)
 
     def on_instruments(self, update: InstrumentUpdate) -> None:
         """Pairs were told: what was refused for one that is online now may be asked for again."""
