@@ -231,18 +231,21 @@ class Feed:
 
     async def close(self) -> None:
         """End the feed. Prompt, and may be called again; iterators end, reads keep giving the last values as stale."""
+        self._session.require_own_loop()
         await self._session.close()
         for stream in tuple(self._streams):
             stream.finish(None)
 
     def subscribe(self, symbols: Iterable[str], channels: Iterable[str] | None = None) -> None:
         """Want more symbols, with the parameters of this feed. What comes of it is told by events and `refused`."""
+        self._session.require_own_loop()
         names = check_symbols(symbols)
         for channel in self.channels if channels is None else _check_channels(channels):
             self._want(channel, names)
 
     def unsubscribe(self, symbols: Iterable[str], channels: Iterable[str] | None = None) -> None:
         """Want symbols no more; their stores are dropped."""
+        self._session.require_own_loop()
         names = check_symbols(symbols)
         for channel in self.channels if channels is None else _check_channels(channels):
             self._session.unwant(channel, names)

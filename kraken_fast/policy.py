@@ -96,6 +96,10 @@ class AttemptStore(Protocol):
         ...
 
 
+BURST_MAX = 5
+"""Attempts of all lines together within a second: an exchange that comes back is not met by a wall. Source: L05."""
+
+
 def ns_until_free(attempts: deque[int], now_ns: int, *, limit: int, window_ns: int) -> int:
     """Drop what left the window, then say how long until one more fits; 0 means now.
 
@@ -109,9 +113,11 @@ def ns_until_free(attempts: deque[int], now_ns: int, *, limit: int, window_ns: i
     kept = sorted(t for t in attempts if now_ns - window_ns < t <= now_ns + window_ns)
     attempts.clear()
     attempts.extend(kept)
-    if len(kept) < limit:
-        return 0
-    return kept[len(kept) - limit] + window_ns - now_ns
+    if len(kept) >= limit:
+        return kept[len(kept) - limit] + window_ns - now_ns
+    if len(kept) >= BURST_MAX:
+        return max(0, kept[-BURST_MAX] + min(SECOND_NS, window_ns) - now_ns)
+    return 0
 
 
 class MemoryAttempts:

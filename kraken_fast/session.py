@@ -39,6 +39,7 @@ from .errors import (
     KrakenFastError,
     SubscriptionError,
     TransportError,
+    UsageError,
 )
 from .events import Event, LineChange, Refused
 from .policy import SECOND_NS, AttemptBudget
@@ -47,7 +48,7 @@ from .subscription_records import EventKind, Key
 from .subscriptions import Subscriptions
 from .tokens import Tokens
 from .transport import Connection, LineState
-from .types import Ack, Gap, InstrumentUpdate, SystemStatus
+from .types import Ack, Gap, Instrument, InstrumentUpdate, SystemStatus
 
 _log = logging.getLogger("kraken_fast.session")
 
@@ -56,6 +57,9 @@ _RESYNCED = frozenset({"ticker", "trade", "ohlc", "instrument", "executions", "b
 
 STATUS_GRACE_S = 1.0
 """The exchange sends `status` at once on connecting; subscribing waits for it no longer than this."""
+
+GONE = frozenset({"delisted", "work_in_progress"})
+"""States of a pair without a market. Source: faults.md K14."""
 
 REFUSALS_MAX, REFUSALS_S = 10, 1.0
 """So many refused messages within so many seconds make a line doubtful as a whole. Source: faults.md D15."""
@@ -137,6 +141,7 @@ class Session(Callbacks):
         self._watch_timer: asyncio.TimerHandle | None = None
         self._refusals: deque[int] = deque(maxlen=REFUSALS_MAX + 1)
         self._crossed_since: dict[str, int] = {}
+        self._gone: set[str] = set()
 
     # What the owner calls ------------------------------------------------------------------------------------
 
@@ -209,6 +214,21 @@ class Session(Callbacks):
         return next(iter(self._awaited), None)
 
     # Requests ------------------------------------------------------------------------------------------------
+
+    def require_own_loop(self) -> None:
+        """Refuse calls from another thread, another loop, or after a fork: nothing here is locked.
+
+        Raises:
+            UsageError: it is open, and the loop that runs here is not its own.
+        """
+        if not self.is_open:
+            return
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if self.ready is not None and running is not self.ready.get_loop():
+            raise UsageError("a feed belongs to the event loop that opened it; use loop.call_soon_threadsafe")
 
     def pump(self) -> None:
         """Send what is due, tell what happened, and come back when more is due."""
@@ -307,6 +327,9 @@ class Session(Callbacks):
         """A subscription gets nothing until its next snapshot, or the exchange's word on it is wrong time and again."""
         if event.kind is EventKind.UNVERIFIED:
             _log.warning("%s %s is unverified: %s", event.channel, event.symbol, event.reason)
+        ticker = self.decoder.ticker(event.symbol)
+        if event.channel == "ticker" and ticker is not None:
+            ticker.await_snapshot()
         book = self.decoder.book(event.symbol)
         if event.channel != "book" or book is None:
             return
@@ -380,6 +403,8 @@ class Session(Callbacks):
 
     def on_ack(self, ack: Ack) -> None:
         """The exchange answered a request."""
+        if self.connection is not None:
+            self.connection.answered()
         if self.connection is not None and ack.method == "subscribe" and ack.success:
             self.connection.arm()  # heartbeats come from the first subscription on
         self.subscriptions.on_ack(asdict(ack), self.clock.monotonic_ns)
@@ -428,11 +453,30 @@ class Session(Callbacks):
 
     def on_status(self, status: SystemStatus) -> None:
         """The engine's state was told; the first of a connection says that it may be used."""
+        returns = self.status is not None and self.status.system == "maintenance" and status.system == "online"
         self.status = status
+        if returns:  # what was told around a halt is not relied on: every book begins anew
+            for channel, symbol in self.subscriptions.wanted():
+                if channel == "book":
+                    self.subscriptions.renew(channel, symbol)
+            self.pump_soon()
         if self.connection is not None:
             self.connection.in_maintenance = status.system == "maintenance"
         self._notice(status)
         asyncio.get_running_loop().call_soon(self._subscribe)
+
+    def _follow_status(self, pair: Instrument) -> None:
+        """A pair that trades no more has no live book; one that trades again needs a new snapshot."""
+        book = self.decoder.book(pair.symbol)
+        if book is None:
+            return
+        if pair.status in GONE and book.is_valid:
+            self._note("invalidated", symbol=book.symbol)
+            book.invalidate()
+            self._gone.add(pair.symbol)
+        elif pair.status == "online" and pair.symbol in self._gone:
+            self._gone.discard(pair.symbol)
+            self.subscriptions.renew("book", pair.symbol)
 
     def on_instruments(self, update: InstrumentUpdate) -> None:
         """Pairs were told: what was refused for one that is online now may be asked for again."""
@@ -440,5 +484,6 @@ class Session(Callbacks):
             for pair in update.pairs:
                 if pair.status == "online":
                     self.subscriptions.instrument_online(pair.symbol)
+                self._follow_status(pair)
         self._notice(update)
         self.pump_soon()

@@ -262,6 +262,12 @@ class Subscriptions:
         self._tell(EventKind.UNVERIFIED, entry, reason)
         self._set_timer(now_ns + self._retry_ns, entry.key, RETRY_UNVERIFIED)
 
+    def renew(self, channel: str, symbol: str) -> None:
+        """Get a new snapshot of what delivers, through no fault of it: not counted as a resync."""
+        entry = self._entries.get((channel, symbol))
+        if entry is not None and entry.wanted and entry.phase is Phase.DELIVERING:
+            self._leave(entry)
+
     # Time ----------------------------------------------------------------------------------------------------
 
     def poll(self, now_ns: int) -> list[bytes]:

@@ -69,6 +69,11 @@ FAILED_LINGER_S = 0.02
 CLOSE_POLITE_S = 0.5
 """How long `close()` waits for the peer to agree. Bound: faults.md P09, 1 s."""
 
+ASK_NS = 1_500_000_000
+ANSWER_NS = 3_000_000_000
+"""How often we ask for a sign that what we send arrives, and how long none may come: two in a row are missing then.
+Bound: faults.md N05, 6 s in all."""
+
 PING = b'{"method":"ping"}'
 
 _CAREFUL_CODES = frozenset({1008, 1013})
@@ -178,6 +183,8 @@ class Connection:
         self._is_draining = False
         self._is_armed = False
         self._last_ping_ns = 0
+        self._is_answered = False
+        self._asked_ns: int | None = None
         self._closing_since_ns: int | None = None
 
     # What the owner calls ------------------------------------------------------------------------------------
@@ -197,6 +204,11 @@ class Connection:
         if not self._is_armed and self.state in _OPEN:
             self._is_armed = True
             self._schedule_watch()
+
+    def answered(self) -> None:
+        """Note that the exchange answered something of ours; from the first answer on each connection owes more."""
+        self._is_answered = True
+        self._asked_ns = None
 
     def send(self, text: bytes) -> None:
         """Send one text message, or raise before its first byte.
@@ -268,7 +280,8 @@ class Connection:
     async def _attempt(self) -> TransportError:
         """Make one connection and wait for its end. Returns why it ended."""
         self.epoch += 1
-        self._is_armed = False
+        self._is_armed = self._is_answered = False
+        self._asked_ns = None
         self._closing_since_ns = None
         self._ended = asyncio.get_running_loop().create_future()
         self._to(LineState.CONNECTING, f"epoch {self.epoch}")
@@ -372,6 +385,8 @@ class Connection:
         self._is_draining = False
         if self._is_armed:
             self._judge_silence(now_ns)
+            if self._is_answered and self.state is LineState.LIVE:
+                self._judge_answers(now_ns)
         elif now_ns - self._last_ping_ns >= self._settings.ping_s * SECOND_NS:
             self._send_ping(now_ns)
         if self.state in _OPEN and self.listener.is_closing:
@@ -388,6 +403,13 @@ class Connection:
         else:
             self._to(LineState.LIVE, "heard again")
 
+    def _judge_answers(self, now_ns: int) -> None:
+        """Data may come while nothing of ours arrives any more: then orders and requests go into the void."""
+        if self._asked_ns is not None and now_ns - self._asked_ns >= ANSWER_NS:
+            self._lose(TransportError(f"nothing of ours was answered for {(now_ns - self._asked_ns) // 1_000_000} ms"))
+        elif now_ns - self._last_ping_ns >= ASK_NS and self._send_ping(now_ns) and self._asked_ns is None:
+            self._asked_ns = now_ns
+
     def _judge_closing(self, now_ns: int) -> None:
         """A connection that picows failed, but whose socket stays open: the peer reads nothing."""
         if self._closing_since_ns is None:
@@ -395,13 +417,15 @@ class Connection:
         elif now_ns - self._closing_since_ns >= self._settings.close_s * SECOND_NS:
             self._lose(ConnectionLostError(1006, "broken frame from a peer that does not read"))
 
-    def _send_ping(self, now_ns: int) -> None:
+    def _send_ping(self, now_ns: int) -> bool:
         self._last_ping_ns = now_ns
         try:
             self.send(PING)
-            self.app_pings_sent += 1
         except TransportError:
             _log.debug("no room for a ping")
+            return False
+        self.app_pings_sent += 1
+        return True
 
     # Decisions -----------------------------------------------------------------------------------------------
 

@@ -43,8 +43,9 @@ def ask(*command: str) -> str:
 
 def environment(kind: str, tree: Path) -> dict[str, str]:
     """What a process needs to run on that build."""
-    found = {**os.environ, "PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1", "PYTHONMALLOC": "malloc"}
-    found["ASAN_OPTIONS"] = "detect_leaks=0:allocator_may_return_null=1"
+    found = {**os.environ, "PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
+    found.setdefault("PYTHONMALLOC", "malloc")  # so that ASan sees small blocks too; `pymalloc` is four times as fast
+    found["ASAN_OPTIONS"] = "detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16"
     found["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
     if kind == "asan":
         libraries = [ask("gcc", f"-print-file-name={name}") for name in ("libasan.so", "libubsan.so", "libstdc++.so")]

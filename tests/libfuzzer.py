@@ -25,8 +25,11 @@ HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "fuzz" / "corpus"
 FOUND = BUILDS / "corpus"
 NAMES = ("scanner", "decoder", "book", "level3", "capture", "frames")
-LENGTHS = {"scanner": 60, "decoder": 1200, "book": 160, "level3": 400, "capture": 300, "frames": 160}
+LENGTHS = {"scanner": 60, "decoder": 1200, "book": 90, "level3": 400, "capture": 300, "frames": 160}
 """Longest input: beyond it a case costs more than it finds."""
+
+INTERRUPTED = 72
+"""libFuzzer's status after Ctrl-C."""
 
 INSIDE = """
 import sys
@@ -84,7 +87,7 @@ def fuzz(target: str, options: argparse.Namespace, tree: Path) -> int:
     count = int(executed[1]) if executed else 0
     print(f"{target}: {count} executions, status {status}, coverage {covered[-1] if covered else '?'}", flush=True)
     if options.results is not None:
-        append(options.results, "fuzz", target=target, executions=count, crashed=status != 0)
+        append(options.results, "fuzz", target=target, executions=count, crashed=status not in (0, INTERRUPTED))
     if options.keep and status == 0:
         kept = BUILDS / f"{target}-kept"
         kept.mkdir(exist_ok=True)

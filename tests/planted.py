@@ -37,16 +37,20 @@ SECONDS_MAX = 1800
 
 @dataclass(frozen=True)
 class Bug:
-    """One bug: its name, and the edits (file under kraken_fast, old text, new text) that make it."""
+    """One bug: its name, the edits that make it (file under kraken_fast, old text, new text), and whose swarm hunts."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
+    who: str = "feed"
 
 
 def read_bugs() -> list[Bug]:
     """Read planted_bugs.toml."""
     found = tomllib.loads((ROOT / "tests" / "planted_bugs.toml").read_text())["bug"]
-    return [Bug(bug["name"], tuple((e["file"], e["old"], e["new"]) for e in bug["edit"])) for bug in found]
+    return [
+        Bug(bug["name"], tuple((e["file"], e["old"], e["new"]) for e in bug["edit"]), bug.get("who", "feed"))
+        for bug in found
+    ]
 
 
 class MisfitError(Exception):
@@ -132,7 +136,7 @@ def judge(bug: Bug, seeds: int) -> Verdict:
             return Verdict(bug, None, told[-300:], time.monotonic() - begun)
         command = [
             sys.executable, str(ROOT / "tests" / "simulate.py"), "--seeds", str(seeds), "--jobs", "1", "--fail-fast",
-            "--shrink-runs", "0",
+            "--shrink-runs", "0", "--who", bug.who,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONSAFEPATH": ""}
         try:

@@ -3,6 +3,7 @@
     python tests/simulate.py --seeds 200            the first 200
     python tests/simulate.py --seeds 300-499        these
     python tests/simulate.py --plan plan.json       one plan, as a failure left it
+    python tests/simulate.py --who orders           orders instead of a feed; `lines` of a coordinator
 
 Prints what ran; of each failure the seed, the step, the smallest plan and one command that runs that plan again. The
 sum goes to a line of --results, which benchmarks/reliability.py reads.
@@ -19,6 +20,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,17 @@ def run_one(plan: Plan) -> Outcome:
 def run_seed(seed: int) -> Outcome:
     """Run a seed; what runs in each process."""
     return run_one(draw(seed))
+
+
+def run_other(who: str, seed: int) -> Outcome:
+    """Run a seed of another swarm; its failure is not shrunk, for it is short."""
+    from simulation.others import run_lines, run_orders
+
+    try:
+        steps = {"lines": run_lines, "orders": run_orders}[who](seed)
+    except RunError as error:
+        return Outcome(seed, word=error.word, text=str(error))
+    return Outcome(seed, steps)
 
 
 def seeds_of(text: str) -> range:
@@ -98,6 +111,7 @@ def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="50", help="how many, or first-last")
+    parser.add_argument("--who", choices=("feed", "lines", "orders"), default="feed")
     parser.add_argument("--plan", type=Path, help="run this plan instead")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first failure")
@@ -113,21 +127,25 @@ def main() -> int:
     begun = time.perf_counter()
     outcomes: list[Outcome] = []
     with ProcessPoolExecutor(options.jobs) as pool:
-        for outcome in pool.map(run_seed, seeds_of(options.seeds)):
+        run = run_seed if options.who == "feed" else partial(run_other, options.who)
+        for outcome in pool.map(run, seeds_of(options.seeds)):
             outcomes.append(outcome)
             if outcome.word and options.fail_fast:
                 pool.shutdown(cancel_futures=True)
                 break
     found = summary(outcomes, time.perf_counter() - begun)
     for outcome in outcomes:
-        if outcome.word and options.shrink_runs:
+        if outcome.word and options.shrink_runs and options.who == "feed":
             options.plans.mkdir(parents=True, exist_ok=True)
             explain(outcome, options.plans, options.shrink_runs)
         elif outcome.word:
             print(f"seed {outcome.seed} FAILED: {outcome.word}")
+            if options.who != "feed":
+                again = f"--who {options.who} --seeds {outcome.seed}-{outcome.seed}"
+                print(f"{outcome.text}\nReplay: python tests/simulate.py {again}")
     print(json.dumps(found))
     if options.results is not None:
-        append(options.results, "simulation", **found)
+        append(options.results, "simulation" if options.who == "feed" else f"simulation of {options.who}", **found)
     return int(bool(found["violations"]))
 
 

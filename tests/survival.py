@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from results import append
 
 HERE = Path(__file__).resolve().parent
 CATALOGUE = json.loads((HERE / "data" / "faults.json").read_text())
@@ -86,6 +87,11 @@ def main(arguments: list[str]) -> int:
     is_run = "--run" in arguments
     claims = _Claims()
     options = [each for each in arguments if each != "--run"]
+    results = None
+    if "--results" in options:
+        at = options.index("--results")
+        results = Path(options[at + 1])
+        del options[at : at + 2]
     if not is_run:
         options += ["--collect-only", "-qq", "--no-header", "--no-summary"]
     status = pytest.main([*options, str(HERE)], plugins=[claims])
@@ -93,6 +99,10 @@ def main(arguments: list[str]) -> int:
     print("\n".join(table(ids, "survived" if is_run else "claimed")))
     for each in claims.unknown:
         print(f"not in the catalogue: {each}")
+    if results is not None and is_run:
+        known = ids & SEVERITY.keys()
+        worst = sum(SEVERITY[each] == 1 for each in known)
+        append(results, "survival", survived=len(known), faults=len(SEVERITY), severity_1=worst)
     return int(bool(status) or bool(claims.unknown) or not is_enough(ids))
 
 

@@ -16,6 +16,7 @@ from .record import record
 from .replay import replay
 from .rest import balance, ohlc, orders, rest, ticker
 from .sim import sim
+from .simulate import simulate
 from .top import top
 from .trades import trades
 from .watch import watch
@@ -36,7 +37,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
+<<<<<<< HEAD
     demo, watch, top, sim, record, replay, check, ticker, ohlc, trades, account, balance, orders, rest, doctor,
+=======
+    demo, watch, top, sim, record, replay, check, ticker, ohlc, trades, balance, orders, rest, doctor, simulate,
+>>>>>>> judge
 ):
     app.command(epilog=STATUSES)(_verb)
 

@@ -187,6 +187,10 @@ cdef class LiveTicker(Ticker):
         self.messages += 1
         return OK
 
+    def await_snapshot(self):
+        """Note that its subscription begins anew: what it holds is stale until the next message."""
+        self.epoch = 0
+
     @property
     def quality(self):
         """live: of the present connection, which was heard within 1.5 s. Else stale, or none before the first."""

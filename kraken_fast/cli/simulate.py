@@ -1,0 +1,250 @@
+"""`simulate`: a strategy through minutes of faults, in virtual time, seed by seed."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from ..core.clock import ManualClock
+from ..errors import ConfigError, StaleDataError, printable
+from ..feed import Feed, connect
+from ..policy import AttemptBudget, MemoryAttempts
+from ..sim.acts import Stage
+from ..sim.core import ExchangeCore
+from ..sim.feedbook import book_checksum
+from ..sim.network import HOST, Network
+from ..sim.plan import Plan, draw
+from ..sim.shrink import shrink
+from ..sim.virtual import Timeline, VirtualLoop
+from ..sim.virtual import run as run_virtually
+from .output import Status, console, fail, one_line_errors, say
+
+OPEN_S = 30.0
+HEAL_S = 100.0
+"""How long all books may take to be live again once the faults end: a line's 35 s, and one retry a minute."""
+
+Strategy = Callable[[Feed], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one seed; `failure` is empty when it held."""
+
+    seed: int
+    simulated_s: float = 0.0
+    faults: int = 0
+    connections: int = 0
+    books_verified: int = 0
+    resyncs: int = 0
+    failure: str = ""
+
+
+async def read_strictly(feed: Feed) -> None:
+    """Stand in for a strategy: look at every book ten times a second, as a bot does that refuses stale data."""
+    while True:
+        for symbol in feed.symbols:
+            try:
+                book = feed.book(symbol, strict=True)
+            except StaleDataError:
+                continue
+            if book.quality != "live":
+                raise AssertionError(f"{book!r} was given as {book.quality}")
+        await asyncio.sleep(0.1)
+
+
+class World:
+    """One plan: an exchange, the network to it, a feed, and the strategy."""
+
+    def __init__(self, plan: Plan, strategy: Strategy) -> None:
+        self._plan = plan
+        self._strategy = strategy
+        self._timeline = Timeline()
+        self._loop = VirtualLoop(self._timeline, timers_first=plan.timers_first)
+        self._core = ExchangeCore(plan.symbols, seed=plan.seed, now_ns=self._timeline.wall_ns, rate=plan.rate)
+        self._network = Network(self._loop, self._core, seed=plan.seed, route=lambda _number: plan.route)
+        self._stage = Stage(plan, self._loop, self._core, self._network)
+        clock = ManualClock(monotonic_ns=self._timeline.now_ns, epoch_ns=self._timeline.wall_ns())
+        self._timeline.on_advance.append(clock.advance)
+        self._feed = connect(
+            plan.symbols,
+            channels=plan.channels,
+            book_depth=plan.depth,
+            ws_url=f"wss://{HOST}/v2",
+            rest_url=f"https://{HOST}",
+            ready_s=OPEN_S,
+            clock=clock,
+            rng=Random(f"{plan.seed}/client"),
+            budget=AttemptBudget(MemoryAttempts()),
+            ssl_context=ssl.create_default_context(),
+            use_aiofastnet=False,
+        )
+
+    def run(self) -> Result:
+        """Run it to its end."""
+        result = Result(self._plan.seed)
+        start_ns = self._timeline.now_ns
+        try:
+            run_virtually(self._loop, self._main())
+        except Exception as error:  # noqa: BLE001 - whatever the strategy raises is its seed's result
+            result.failure = printable(f"{type(error).__name__}: {error}", 500)
+        stats = self._feed.stats()
+        result.simulated_s = (self._timeline.now_ns - start_ns) / 1e9
+        result.faults = self._stage.injected
+        result.connections, result.resyncs = stats.connections, stats.resyncs
+        result.books_verified = stats.books_verified
+        return result
+
+    async def _main(self) -> None:
+        async with self._feed:
+            self._stage.begin()
+            task = asyncio.ensure_future(self._strategy(self._feed))
+            try:
+                await asyncio.wait([task], timeout=self._plan.faults_s)
+                self._stage.heal()
+                await self._until_live()
+            finally:
+                task.cancel()
+                ended = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(ended[0], Exception):
+                raise ended[0]
+            await self._compare()
+
+    async def _until_live(self) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + HEAL_S
+        while not all(self._feed.live_book(symbol).quality == "live" for symbol in self._feed.symbols):
+            if loop.time() > end_s:
+                qualities = {symbol: self._feed.live_book(symbol).quality for symbol in self._feed.symbols}
+                raise TimeoutError(f"not live {HEAL_S:g} s after the faults: {qualities}")
+            await asyncio.sleep(0.05)
+
+    async def _compare(self) -> None:
+        """With the markets at rest, every book is the exchange's."""
+        for symbol in self._plan.symbols:
+            market = self._core.market(symbol)
+            market.may_add = market.may_trade = False
+        await asyncio.sleep(2.0)
+        for symbol in self._plan.symbols:
+            held, true = self._feed.live_book(symbol).checksum, book_checksum(self._core.market(symbol).engine)
+            if held != true:
+                raise AssertionError(f"{symbol} has the checksum {held}, the exchange's book {true}")
+
+
+def strategy_of(text: str) -> Strategy:
+    """Find `module:callable`, the working folder's modules included.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    module, _, name = text.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError("strategy", text, "module:callable, a coroutine function of a feed") from error
+    if not callable(found):
+        raise ConfigError("strategy", text, "module:callable, a coroutine function of a feed")
+    chosen: Strategy = found
+    return chosen
+
+
+def seeds_of(text: str) -> range:
+    """Read `50`, the first so many, or `57-57`.
+
+    >>> seeds_of("3"), seeds_of("57-58")
+    (range(0, 3), range(57, 59))
+    """
+    first, dash, last = text.partition("-")
+    try:
+        seeds = range(int(first), int(last) + 1) if dash else range(int(first))
+    except ValueError:
+        raise ConfigError("seeds", text, "a number, or first-last") from None
+    if not seeds:
+        raise ConfigError("seeds", text, "at least one")
+    return seeds
+
+
+def simulate(
+    seeds: Annotated[str, typer.Option(help="How many, or first-last.")] = "20",
+    strategy: Annotated[
+        str, typer.Option(help="module:callable, `async def strategy(feed)`.", show_default="strict reads")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per seed, and a sum.")] = False,
+    shrink_runs: Annotated[
+        int, typer.Option(help="Runs to spend on the smallest plan of the first failure; 0 for none.", min=0)
+    ] = 60,
+) -> None:
+    """Put a strategy through a minute of faults per seed, in virtual time, against the exchange in a box.
+
+    Each seed draws its own markets, network and faults: resets, holes, wrong checksums, lost and damaged messages,
+    refused requests. After them everything must heal, and every book be the exchange's. The strategy fails its seed
+    by raising. Virtual time goes some fifty times as fast as real time; a strategy must wait by asyncio only.
+    """
+    with one_line_errors():
+        chosen, wanted = strategy_of(strategy) if strategy else read_strictly, seeds_of(seeds)
+        logging.getLogger("kraken_fast").setLevel(logging.CRITICAL)
+        results = []
+        with Progress(console=console(), transient=True, disable=as_json) as progress:
+            for seed in progress.track(wanted, description="seeds"):
+                results.append(World(draw(seed), chosen).run())
+                if as_json:
+                    say(json.dumps(asdict(results[-1])))
+        failed = [result for result in results if result.failure]
+        _tell(results, failed, as_json=as_json)
+        if failed:
+            _explain(failed[0], chosen, strategy, shrink_runs, as_json=as_json)
+            fail(f"{len(failed)} of {len(results)} seeds failed", Status.CHECK_FAILED)
+
+
+def _sum(results: list[Result], failed: list[Result]) -> dict[str, Any]:
+    return {
+        "seeds": len(results),
+        "simulated_s": round(sum(result.simulated_s for result in results)),
+        "faults": sum(result.faults for result in results),
+        "connections": sum(result.connections for result in results),
+        "resyncs": sum(result.resyncs for result in results),
+        "books_verified": sum(result.books_verified for result in results),
+        "failed": [result.seed for result in failed],
+    }
+
+
+def _tell(results: list[Result], failed: list[Result], *, as_json: bool) -> None:
+    found = _sum(results, failed)
+    if as_json:
+        say(json.dumps(found))
+        return
+    table = Table(title="simulated")
+    table.add_column("what")
+    table.add_column("how much", justify="right")
+    for name, value in found.items():
+        shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value:,}"
+        table.add_row(name.replace("_", " "), shown)
+    console().print(table)
+
+
+def _explain(result: Result, chosen: Strategy, strategy: str, runs_max: int, *, as_json: bool) -> None:
+    """Tell how the first failure came about, as small as it can be made."""
+    option = f" --strategy {strategy}" if strategy else ""
+    replay = f"kraken-fast simulate --seeds {result.seed}-{result.seed}{option}"
+    if as_json:
+        say(json.dumps({"seed": result.seed, "failure": result.failure, "replay": replay}))
+        return
+
+    def word(plan: Plan) -> str:
+        return World(plan, chosen).run().failure.partition(":")[0]
+
+    smallest = shrink(draw(result.seed), word, runs_max=runs_max) if runs_max else draw(result.seed)
+    say(f"seed {result.seed}: {result.failure}\nThe smallest plan found that fails so:\n{smallest}\nReplay: {replay}")

@@ -1,0 +1,91 @@
+"""Two more swarms beside that of the feed: lines of a coordinator that die and freeze, orders under random faults.
+
+Each is judged by its own subject's judge; here a failure gets the number of its invariant in the catalogue.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from test_orders_torture import ABSENT, Torture
+
+from kraken_fast.live_order import Order
+from kraken_fast.order_records import OrderState
+
+from .coordination import World
+from .swarm import RunError
+from .test_failover import is_level, strike
+
+STRIKES, ORDERS = 12, 60
+"""Of one seed."""
+
+OF_ORDERS = {
+    "duplicates": "S15",
+    "orphans": "S17",
+    "falsely_rejected": "S16",
+    "falsely_accepted": "S16",
+    "still_unknown": "V03",
+    "wrong_fills": "S13",
+    "late": "V03",
+}
+
+
+class Watched(Torture):
+    """S16 at every moment, not only at the end: who was once called absent is never found at the exchange."""
+
+    def __init__(self, seed: int, orders: int) -> None:
+        super().__init__(seed, orders)
+        self.called_absent: set[str] = set()
+
+    def on_order(self, order: Order, before: OrderState) -> None:
+        """Note the verdict."""
+        super().on_order(order, before)
+        if order.state in ABSENT:
+            self.called_absent.add(order.name)
+
+
+def run_lines(seed: int) -> int:
+    """Kill and freeze lines of a coordinator; give how many states were told.
+
+    Raises:
+        RunError: S05, S07 or V01 does not hold, or S01 of what was told.
+    """
+    world, rng = World(["BTC/USD", "ETH/USD"], seed=seed, rate=15), Random(f"lines/{seed}")
+
+    async def main() -> None:
+        async with world.coordinator(check_s=0) as coordinator:
+            await world.until(lambda: is_level(coordinator, "BTC/USD"), 5)
+            for _ in range(STRIKES):
+                await strike(world, coordinator, rng)
+                await world.until(lambda: all(is_level(coordinator, each) for each in world.symbols), 40, 0.02)
+
+    try:
+        world.run(main())
+        for symbol in world.symbols:
+            missing, twice = world.judge(symbol)
+            assert (missing, twice) == (0, 0), f"{symbol}: {missing} states missing, {twice} told twice"
+    except Exception as error:
+        text = str(error)
+        word = "V01" if "not true within" in text else "S07" if "trades" in text else "S05"
+        raise RunError(word if isinstance(error, AssertionError) else type(error).__name__, text) from error
+    return sum(len(told) for told in world.told.values())
+
+
+def run_orders(seed: int) -> int:
+    """Place orders under random faults; give how many were asked for.
+
+    Raises:
+        RunError: S13, S15, S16, S17 or V03 does not hold.
+    """
+    run = Watched(seed, ORDERS)
+    try:
+        run.world.run(run.main())
+    except Exception as error:
+        word = "V03" if "still unknown" in str(error) else type(error).__name__
+        raise RunError(word, str(error)) from error
+    if found := sorted(run.called_absent & run.world.truth().keys()):
+        raise RunError("S16", f"{len(found)} orders were called absent and are at the exchange: {found[:3]}")
+    for name, word in OF_ORDERS.items():
+        if run.counts[name]:
+            raise RunError(word, f"{name}: {run.counts[name]}")
+    return run.counts["asked"]

@@ -1,0 +1,67 @@
+"""`kraken-fast simulate`: a user's strategy through faults; failures are told with a replay command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kraken_fast.cli.simulate import World, read_strictly, seeds_of, strategy_of
+from kraken_fast.errors import ConfigError
+from kraken_fast.sim.plan import draw
+
+STRATEGIES = """
+import asyncio
+
+async def careful(feed):
+    while True:
+        await asyncio.sleep(1)
+
+async def careless(feed):
+    while True:
+        for symbol in feed.symbols:
+            feed.book(symbol, strict=True)      # StaleDataError, as soon as a line is lost
+        await asyncio.sleep(0.01)
+"""
+
+
+def simulate(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "strategies.py").write_text(STRATEGIES)
+    command = [sys.executable, "-m", "kraken_fast", "simulate", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_seeds_run_and_the_sum_is_told(tmp_path: Path) -> None:
+    done = simulate("--seeds", "3", "--strategy", "strategies:careful", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    *seeds, found = map(json.loads, done.stdout.splitlines())
+    assert [line["seed"] for line in seeds] == [0, 1, 2]
+    assert found["seeds"] == 3 and found["failed"] == [] and found["faults"] > 10
+    assert found["simulated_s"] >= 180
+
+
+def test_a_careless_strategy_fails_with_a_small_plan_and_a_replay_command(tmp_path: Path) -> None:
+    done = simulate("--seeds", "2-2", "--strategy", "strategies:careless", "--shrink-runs", "4", folder=tmp_path)
+    assert done.returncode == 1
+    assert "StaleDataError" in done.stdout
+    assert "Replay: kraken-fast simulate --seeds 2-2 --strategy strategies:careless" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_one_seed_is_one_result() -> None:
+    first, again = (World(draw(5), read_strictly).run() for _ in range(2))
+    assert first == again
+    assert first.failure == ""
+
+
+def test_wrong_arguments_are_refused() -> None:
+    assert seeds_of("57-58") == range(57, 59)
+    for text in ("x", "0", "5-4", ""):
+        with pytest.raises(ConfigError):
+            seeds_of(text)
+    for text in ("nowhere:nothing", "json:nothing", "json", "json:__name__"):
+        with pytest.raises(ConfigError):
+            strategy_of(text)
