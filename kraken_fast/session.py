@@ -404,7 +404,7 @@ class Session(Callbacks):
     def on_ack(self, ack: Ack) -> None:
         """The exchange answered a request."""
         if self.connection is not None:
-            self.connection.answered()
+            self.connection.answered(is_pong=ack.method == "pong")
         if self.connection is not None and ack.method == "subscribe" and ack.success:
             self.connection.arm()  # heartbeats come from the first subscription on
         self.subscriptions.on_ack(asdict(ack), self.clock.monotonic_ns)

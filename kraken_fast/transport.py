@@ -184,6 +184,7 @@ class Connection:
         self._is_armed = False
         self._last_ping_ns = 0
         self._is_answered = False
+        self._has_ponged = False
         self._asked_ns: int | None = None
         self._closing_since_ns: int | None = None
 
@@ -205,9 +206,14 @@ class Connection:
             self._is_armed = True
             self._schedule_watch()
 
-    def answered(self) -> None:
-        """Note that the exchange answered something of ours; from the first answer on each connection owes more."""
+    def answered(self, *, is_pong: bool) -> None:
+        """Note that the exchange answered something of ours.
+
+        From the first pong on each connection owes more: a server that never answers a ping is none of Kraken's, and
+        its silence about ours proves nothing.
+        """
         self._is_answered = True
+        self._has_ponged = self._has_ponged or is_pong
         self._asked_ns = None
 
     def send(self, text: bytes) -> None:
@@ -280,7 +286,7 @@ class Connection:
     async def _attempt(self) -> TransportError:
         """Make one connection and wait for its end. Returns why it ended."""
         self.epoch += 1
-        self._is_armed = self._is_answered = False
+        self._is_armed = self._is_answered = self._has_ponged = False
         self._asked_ns = None
         self._closing_since_ns = None
         self._ended = asyncio.get_running_loop().create_future()
@@ -408,7 +414,7 @@ class Connection:
         if self._asked_ns is not None and now_ns - self._asked_ns >= ANSWER_NS:
             self._lose(TransportError(f"nothing of ours was answered for {(now_ns - self._asked_ns) // 1_000_000} ms"))
         elif now_ns - self._last_ping_ns >= ASK_NS and self._send_ping(now_ns) and self._asked_ns is None:
-            self._asked_ns = now_ns
+            self._asked_ns = now_ns if self._has_ponged else None
 
     def _judge_closing(self, now_ns: int) -> None:
         """A connection that picows failed, but whose socket stays open: the peer reads nothing."""
