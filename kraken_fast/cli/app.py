@@ -37,11 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _verb in (
-<<<<<<< HEAD
-    demo, watch, top, sim, record, replay, check, ticker, ohlc, trades, account, balance, orders, rest, doctor,
-=======
-    demo, watch, top, sim, record, replay, check, ticker, ohlc, trades, balance, orders, rest, doctor, simulate,
->>>>>>> judge
+    demo, watch, top, sim, simulate, record, replay, check,
+    ticker, ohlc, trades, account, balance, orders, rest, doctor,
 ):
     app.command(epilog=STATUSES)(_verb)
 
