@@ -4,7 +4,7 @@
     python -m benchmarks.reliability --run              the long runs first, an hour or more; each also stands alone
     python -m benchmarks.reliability --json
 
-Every long run appends a line to results/reliability.jsonl: what, when, on how many processors, and what came of it.
+Every long run appends a line to reliability.jsonl: what, when, on how many processors, and what came of it.
 Of runs of one kind the table shows the last, of fuzzing the sum of each target.
 """
 
@@ -23,7 +23,7 @@ from rich.table import Table
 
 from . import ROOT
 
-RESULTS = ROOT / "benchmarks" / "results" / "reliability.jsonl"
+RESULTS = ROOT / "benchmarks" / "reliability.jsonl"
 RUNS = (
     ("tests/simulate.py", "--seeds", "200"),
     ("tests/planted.py",),

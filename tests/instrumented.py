@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDS = ROOT / "build"
-SUITE = ["tests/core", "tests/property", "tests/fuzz", "-q", "-p", "no:cacheprovider"]
+SUITE = ["tests/core", "tests/property", "tests/fuzz", "-q", "-p", "no:cacheprovider", "--capture=sys"]
 
 SANITIZE = "-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined -g1 -w"
 # Cython's own wrappers add 0 to a null pointer, which clang objects to and gcc does not.
