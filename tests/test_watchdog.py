@@ -77,11 +77,12 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(("how", "is_cancelled"), [("hang", True), ("crash", True), ("calm", False), ("leave", False)])
+@pytest.mark.parametrize(
+    ("how", "is_cancelled"), [("hang", True), ("crash", True), ("calm", False), ("leave", False)]
+)
 async def test_a_process_watches(box: Box, tmp_path: Path, how: str, is_cancelled: bool) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WATCHED, str(box.key), box.ex.rest_url, str(tmp_path), how, stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert process.stdout is not None
     async with asyncio.timeout(20):
@@ -153,7 +154,9 @@ async def test_a_cancel_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch) 
     assert await cancel_until_done(cancel) and tries == 4
 
 
-@pytest.mark.parametrize("wrong", [{"silent_s": 1.0, "beat_s": 0.5}, {"silent_s": 0.0}, {"kind": "fork"}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"silent_s": 1.0, "beat_s": 0.5}, {"silent_s": 0.0}, {"kind": "fork"}], ids=str
+)
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         WatchdogSettings(**wrong)

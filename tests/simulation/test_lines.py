@@ -65,7 +65,7 @@ def test_one_line_of_heartbeats_alone_is_found_by_rest() -> None:
             with world.faults.inject("heartbeat_only"):
                 at_s = world.now_s
                 await world.until(lambda: degraded(world, "variance of"), 30)
-                await world.until(lambda: coordinator.source("BTC/USD") == "rest", 5)
+                await world.until(lambda: coordinator.source("BTC/USD") == "rest", 20)
                 book = await coordinator.get_order_book("BTC/USD")
                 assert book.source == "rest", "by freshness, whatever the subscription claims"
                 assert world.now_s - at_s < 30
