@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import WITHOUT_SYMBOL, Endpoints, LineSettings, SubscriptionSettings
 from .core.book import OrderBook
@@ -46,9 +46,11 @@ from .policy import SECOND_NS, AttemptBudget
 from .subscription_records import Event as SubscriptionEvent
 from .subscription_records import EventKind, Key
 from .subscriptions import Subscriptions
-from .tokens import Tokens
 from .transport import Connection, LineState
 from .types import Ack, Gap, Instrument, InstrumentUpdate, SystemStatus
+
+if TYPE_CHECKING:
+    from .tokens import Tokens
 
 _log = logging.getLogger("kraken_fast.session")
 

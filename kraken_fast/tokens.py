@@ -15,12 +15,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import TYPE_CHECKING
 
 from .auth import Secret
 from .core.clock import Clock
 from .errors import ClosedError, KrakenFastError, LockoutError
 from .policy import SECOND_NS, Backoff
-from .rest_types import WebSocketsToken
+
+if TYPE_CHECKING:  # a feed of market data does without REST's records
+    from .rest_types import WebSocketsToken
 
 _log = logging.getLogger("kraken_fast.tokens")
 

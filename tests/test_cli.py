@@ -349,3 +349,8 @@ def test_top_draws_what_a_person_reads() -> None:
     out, _ = kraken_fast("top", "BTC/USD", "--sim", "--trouble", "--seconds", "1.5")
     for word in ("lines", "books", "figures", "events", "BTC/USD", "websocket", "availability", "travelling"):
         assert word in out
+
+
+@pytest.mark.parametrize("verb", [("top", "NO/SUCH", "--sim"), ("record", "NO/SUCH", "--sim", "--to", "never.kfc")])
+def test_what_the_box_refuses_is_one_line_and_its_status(verb: tuple[str, ...]) -> None:
+    assert "NO/SUCH" in one_line(kraken_fast(*verb, status=2)[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -44,7 +45,10 @@ def test_it_prints_what_happens_as_json_numbers_as_text() -> None:
 
 
 def test_into_a_pipe_it_prints_lines() -> None:
-    assert any(line.startswith("fill ") for line in lines_of())
+    fills = [line for line in lines_of() if line.startswith("fill ")]
+    told = re.compile(r" symbol=BTC/USD .* last_price=[\d.]+ last_qty=[\d.]+ .*fees=[\d.]+USD")
+    assert any(told.search(line) for line in fills), fills
+    assert not any("None" in line or "False" in line for line in fills)
 
 
 def test_a_box_of_our_own_and_an_address_exclude_each_other() -> None:

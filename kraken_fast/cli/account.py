@@ -157,7 +157,16 @@ async def _print(opened: Account, *, as_json: bool) -> None:
 
 
 def _say(facts: dict[str, Any], *, as_json: bool) -> None:
-    say(json.dumps(facts) if as_json else " ".join("-" if fact is None else str(fact) for fact in facts.values()))
+    say(json.dumps(facts) if as_json else line_of(facts))
+
+
+def line_of(facts: dict[str, Any]) -> str:
+    """Give facts as a line that a person reads: the kind first, then what is known, each with its name."""
+    shown_facts = {name: fact for name, fact in facts.items() if fact not in (None, False, []) and name != "exch_ns"}
+    if fees := shown_facts.get("fees"):
+        shown_facts["fees"] = "+".join(f"{qty}{asset}" for asset, qty in fees)
+    kind = shown_facts.pop("type")
+    return " ".join([kind, *(f"{name}={fact}" for name, fact in shown_facts.items())])
 
 
 def _numbers(row: AccountBalance) -> dict[str, Any]:

@@ -9,22 +9,16 @@ from asyncio.subprocess import PIPE, Process
 from types import TracebackType
 from typing import Any, Self
 
+import typer
+
 from ..errors import ConnectError
 
 START_S = 30.0
 STOP_S = 5.0
 
 
-class BoxEndedError(Exception):
-    """The child ended by itself, and said why on standard error.
-
-    Attributes:
-        status: what it exited with.
-    """
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-        super().__init__(status)
+class BoxEndedError(typer.Exit):
+    """The child ended by itself, and said why on standard error: the verb ends with its status, and says no more."""
 
 
 class BoxProcess:

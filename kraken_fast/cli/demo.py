@@ -19,7 +19,7 @@ from ..config import check_symbols
 from ..errors import printable
 from ..events import Event, LineChange, Refused
 from ..feed import Feed, connect
-from .boxed import BoxEndedError, BoxProcess
+from .boxed import BoxProcess
 from .output import Status, console, fail, one_line_errors, run, symbol_list
 from .tables import latency_line, latency_us, market_table
 
@@ -243,10 +243,7 @@ def demo(
     """
     with one_line_errors():
         names = check_symbols(symbol_list(symbols))
-        try:
-            failure = run(_demo(names, seconds, seed, rate, as_json=as_json))
-        except BoxEndedError as ended:
-            raise typer.Exit(ended.status) from None
+        failure = run(_demo(names, seconds, seed, rate, as_json=as_json))
         if failure is not None:
             fail(failure, Status.CHECK_FAILED)
 

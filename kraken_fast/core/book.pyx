@@ -91,7 +91,7 @@ cdef inline int _find(const Side* side, int64_t key) noexcept nogil:
     cdef int near = min(_count(side), LINEAR)
     cdef int better = 0
     cdef int i, low, middle
-    for i in range(near):           # no way out: where it would be taken cannot be guessed (bench_book, 8 %)
+    for i in range(near):           # no way out: where it would be taken cannot be guessed (bench_book)
         better += (best - i).key > key
     i = side.hi - 1 - better
     if better < LINEAR:

@@ -6,7 +6,7 @@ stands behind a value is the caller's to look at: a number is plain only if it i
 
 Where eight bytes of one kind are likely (decimals of a quantity, a clock, a text's end) they are one integer, the
 first of them lowest. Elsewhere digits are taken one by one: a loop whose end is guessed right does not make the next
-value wait for this one's length, which finding the length by arithmetic does (12 % slower on books of one symbol).
+value wait for this one's length, which finding the length by arithmetic does.
 Bench: benchmarks/bench_decode.py, benchmarks/bench_stores.py.
 
 SAFE: a digit, quote or letter is never a NUL, so no loop passes the end of a text that a NUL ends; at most 16 bytes
