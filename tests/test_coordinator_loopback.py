@@ -131,7 +131,8 @@ async def test_both_lines_gone_to_the_first_value_of_rest_on_real_sockets() -> N
         for _ in range(3):
             async with coordinator_of(box, ["BTC/USD"]) as coordinator:
                 waits.append(await _first_of_rest(box, coordinator, loop.time))
-    note("both lines reset over loopback: ms to the first book of REST, 3 times", [round(1000 * wait) for wait in waits])
+    in_ms = [round(1000 * wait) for wait in waits]
+    note("both lines reset over loopback: ms to the first book of REST, 3 times", in_ms)
     # The bound itself holds in virtual time (test_fallback.py). Here others use the machine too: a client that is late
     # by itself is late every time.
     assert min(waits) <= 0.25, "the bound of 100 ms, a round trip, and what a busy machine adds"
