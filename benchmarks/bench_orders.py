@@ -20,11 +20,11 @@ from typing import Any
 import picows
 
 from kraken_fast.core.clock import SystemClock
-from kraken_fast.journal import FileStorage, Journal, Sync
-from kraken_fast.order_records import NewOrder
-from kraken_fast.order_request import add_params, encode_params, encode_request
-from kraken_fast.order_settings import OrderSettings
-from kraken_fast.orders import OrderEntry
+from kraken_fast.orders.entry import OrderEntry
+from kraken_fast.orders.journal import FileStorage, Journal, Sync
+from kraken_fast.orders.records import NewOrder
+from kraken_fast.orders.request import add_params, encode_params, encode_request
+from kraken_fast.orders.settings import OrderSettings
 from kraken_fast.types import Ack, Instrument, SystemStatus
 
 from .effort import Effort

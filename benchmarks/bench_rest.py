@@ -19,10 +19,10 @@ from aiohttp import web
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.errors import CircuitOpenError, ConnectError
-from kraken_fast.http import HttpRequest, HttpResponse
-from kraken_fast.nonce import FileNonces
 from kraken_fast.policy import CircuitBreaker
-from kraken_fast.rest import RestCore
+from kraken_fast.rest.client import RestCore
+from kraken_fast.rest.http import HttpRequest, HttpResponse
+from kraken_fast.rest.nonce import FileNonces
 
 from .effort import Effort
 

@@ -9,8 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .account import Account as Account
-    from .account import connect_account as connect_account
     from .account_records import AccountBalance as AccountBalance
     from .account_records import AccountGap as AccountGap
     from .auth import Credentials as Credentials
@@ -19,7 +17,17 @@ if TYPE_CHECKING:
     from .config import LineSettings as LineSettings
     from .config import RestSettings as RestSettings
     from .config import SubscriptionSettings as SubscriptionSettings
-    from .coordinator import UnifiedDataCoordinator as UnifiedDataCoordinator
+    from .coordination.coordinator import UnifiedDataCoordinator as UnifiedDataCoordinator
+    from .coordination.health import LineHealth as LineHealth
+    from .coordination.health import SubscriptionHealth as SubscriptionHealth
+    from .coordination.metrics import MetricsServer as MetricsServer
+    from .coordination.metrics import MetricsSnapshot as MetricsSnapshot
+    from .coordination.readings import Balance as Balance
+    from .coordination.readings import Balances as Balances
+    from .coordination.readings import Candles as Candles
+    from .coordination.readings import OpenOrders as OpenOrders
+    from .coordination.readings import Trades as Trades
+    from .coordination.shares import Shares as Shares
     from .core.balance_store import BalanceUpdate as BalanceUpdate
     from .core.book import Book as Book
     from .core.book import BookSnapshot as BookSnapshot
@@ -37,7 +45,6 @@ if TYPE_CHECKING:
     from .core.market import Ticker as Ticker
     from .core.market import TickerSnapshot as TickerSnapshot
     from .core.market import Trade as Trade
-    from .endpoints import RestClient as RestClient
     from .errors import AuthError as AuthError
     from .errors import CaptureError as CaptureError
     from .errors import ChecksumError as ChecksumError
@@ -84,19 +91,12 @@ if TYPE_CHECKING:
     from .feed import Feed as Feed
     from .feed import FeedStats as FeedStats
     from .feed import connect as connect
-    from .health import LineHealth as LineHealth
-    from .health import SubscriptionHealth as SubscriptionHealth
-    from .level3_feed import Level3Feed as Level3Feed
-    from .level3_feed import connect_level3 as connect_level3
-    from .metrics import MetricsServer as MetricsServer
-    from .metrics import MetricsSnapshot as MetricsSnapshot
-    from .nonce import MemoryNonces as MemoryNonces
-    from .readings import Balance as Balance
-    from .readings import Balances as Balances
-    from .readings import Candles as Candles
-    from .readings import OpenOrders as OpenOrders
-    from .readings import Trades as Trades
-    from .shares import Shares as Shares
+    from .private.account import Account as Account
+    from .private.account import connect_account as connect_account
+    from .private.level3_feed import Level3Feed as Level3Feed
+    from .private.level3_feed import connect_level3 as connect_level3
+    from .rest.endpoints import RestClient as RestClient
+    from .rest.nonce import MemoryNonces as MemoryNonces
     from .types import Asset as Asset
     from .types import Gap as Gap
     from .types import Instrument as Instrument
@@ -105,11 +105,11 @@ if TYPE_CHECKING:
     from .types import SystemStatus as SystemStatus
 
 _HOMES = {
-    "account": ("Account", "connect_account"),
+    "private.account": ("Account", "connect_account"),
     "account_records": ("AccountBalance", "AccountGap"),
     "auth": ("Credentials", "Secret"),
     "config": ("Endpoints", "LineSettings", "RestSettings", "SubscriptionSettings"),
-    "coordinator": ("UnifiedDataCoordinator",),
+    "coordination.coordinator": ("UnifiedDataCoordinator",),
     "core.balance_store": ("BalanceUpdate",),
     "core.book": ("Book", "BookSnapshot", "OrderBook"),
     "core.capture": ("CaptureReader",),
@@ -119,7 +119,7 @@ _HOMES = {
     "core.handler": ("Callbacks", "Handler"),
     "core.latency": ("Histogram",),
     "core.market": ("Candle", "LiveTicker", "Ticker", "TickerSnapshot", "Trade"),
-    "endpoints": ("RestClient",),
+    "rest.endpoints": ("RestClient",),
     "errors": (
         "AuthError", "CaptureError", "ChecksumError", "CircuitOpenError", "ClosedError", "ConfigError",
         "ConnectError", "ConnectionLostError", "DecodeError", "ExchangeError", "HandshakeError",
@@ -131,12 +131,12 @@ _HOMES = {
     ),
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
-    "health": ("LineHealth", "SubscriptionHealth"),
-    "level3_feed": ("Level3Feed", "connect_level3"),
-    "metrics": ("MetricsServer", "MetricsSnapshot"),
-    "nonce": ("MemoryNonces",),
-    "readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),
-    "shares": ("Shares",),
+    "coordination.health": ("LineHealth", "SubscriptionHealth"),
+    "private.level3_feed": ("Level3Feed", "connect_level3"),
+    "coordination.metrics": ("MetricsServer", "MetricsSnapshot"),
+    "rest.nonce": ("MemoryNonces",),
+    "coordination.readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),
+    "coordination.shares": ("Shares",),
     "types": ("Asset", "Gap", "Instrument", "InstrumentUpdate", "Level", "SystemStatus"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -50,7 +50,7 @@ from .transport import Connection, LineState
 from .types import Ack, Gap, Instrument, InstrumentUpdate, SystemStatus
 
 if TYPE_CHECKING:
-    from .tokens import Tokens
+    from .private.tokens import Tokens
 
 _log = logging.getLogger("kraken_fast.session")
 

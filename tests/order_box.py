@@ -18,14 +18,14 @@ from typing import Any
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import ManualClock
-from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import ResponseError
-from kraken_fast.http import HttpRequest, HttpResponse
-from kraken_fast.journal import Journal, MemoryStorage, Sync
-from kraken_fast.nonce import MemoryNonces
-from kraken_fast.order_settings import OrderSettings
-from kraken_fast.orders import OrderEntry
-from kraken_fast.pretrade import Quote
+from kraken_fast.orders.entry import OrderEntry
+from kraken_fast.orders.journal import Journal, MemoryStorage, Sync
+from kraken_fast.orders.pretrade import Quote
+from kraken_fast.orders.settings import OrderSettings
+from kraken_fast.rest.endpoints import RestClient
+from kraken_fast.rest.http import HttpRequest, HttpResponse
+from kraken_fast.rest.nonce import MemoryNonces
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.account import NewAccount
 from kraken_fast.sim.frames import OP_TEXT, FrameReader, encode_frame

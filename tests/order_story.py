@@ -11,7 +11,7 @@ import pytest
 from order_box import OrderWorld
 
 from kraken_fast.errors import OutcomeUnknownError
-from kraken_fast.order_records import OrderState
+from kraken_fast.orders.records import OrderState
 
 LIVE = (OrderState.ACKED, OrderState.OPEN)
 

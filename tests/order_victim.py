@@ -25,12 +25,12 @@ from order_box import BTC, BoxLine
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import SystemClock
-from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import KrakenFastError
-from kraken_fast.journal import FileStorage, Journal, Sync
-from kraken_fast.nonce import FileNonces
-from kraken_fast.order_settings import OrderSettings
-from kraken_fast.orders import OrderEntry
+from kraken_fast.orders.entry import OrderEntry
+from kraken_fast.orders.journal import FileStorage, Journal, Sync
+from kraken_fast.orders.settings import OrderSettings
+from kraken_fast.rest.endpoints import RestClient
+from kraken_fast.rest.nonce import FileNonces
 from kraken_fast.types import Instrument
 
 _, PORT, REST_URL, KEY_FILE, FOLDER, SEED = sys.argv

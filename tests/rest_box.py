@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import ManualClock
-from kraken_fast.http import HttpRequest, HttpResponse
-from kraken_fast.nonce import KeyState, MemoryNonces
+from kraken_fast.rest.http import HttpRequest, HttpResponse
+from kraken_fast.rest.nonce import KeyState, MemoryNonces
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.virtual import Timeline, VirtualLoop, run
 

@@ -29,10 +29,10 @@ from typer.testing import CliRunner
 from kraken_fast.auth import Credentials, Secret
 from kraken_fast.cli.app import app
 from kraken_fast.config import Endpoints, RestSettings
-from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import ConnectError, KrakenFastError, ResponseError
-from kraken_fast.http import HttpRequest, HttpResponse
-from kraken_fast.nonce import FileNonces
+from kraken_fast.rest.endpoints import RestClient
+from kraken_fast.rest.http import HttpRequest, HttpResponse
+from kraken_fast.rest.nonce import FileNonces
 
 KEY = "CANARY+key/7Qz" * 3
 RAW_SECRET = b"CANARY-secret-bytes-\xff\xfe-of-nobody"

@@ -13,13 +13,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ..account import Account, connect_account
 from ..account_records import AccountBalance, AccountGap
 from ..config import PRIVATE_WS_URL, PUBLIC_REST_URL
 from ..core.balance_store import BalanceUpdate
 from ..core.execution import Execution
 from ..errors import ConfigError
 from ..events import Dropped, Event, LineChange, Refused
+from ..private.account import Account, connect_account
 from .boxed import BoxProcess
 from .output import console, one_line_errors, plain, run, say
 from .rest import AsJson, CaFile, KeyFile, Keyring, Where, box_client

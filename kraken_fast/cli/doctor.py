@@ -16,9 +16,9 @@ from rich.text import Text
 from ..auth import Credentials
 from ..config import PUBLIC_REST_URL, PUBLIC_WS_URL, Endpoints
 from ..core.clock import SystemClock
-from ..endpoints import RestClient
 from ..errors import KrakenFastError
-from ..nonce import MemoryNonces
+from ..rest.endpoints import RestClient
+from ..rest.nonce import MemoryNonces
 from .boxed import BoxProcess
 from .output import Status, console, one_line_errors, reason_of, run, say
 from .rest import AsJson, CaFile, KeyFile, Keyring, RestUrl, Sim, Where, as_text

@@ -14,11 +14,11 @@ import typer
 from rich.table import Table
 
 from ..auth import Credentials
-from ..catalogue import endpoint_of
 from ..config import PUBLIC_REST_URL, Endpoints, RestSettings
-from ..endpoints import RestClient
 from ..errors import ConfigError
-from ..nonce import MemoryNonces
+from ..rest.catalogue import endpoint_of
+from ..rest.endpoints import RestClient
+from ..rest.nonce import MemoryNonces
 from .boxed import BoxProcess
 from .output import console, one_line_errors, plain, run, say, symbol_list
 from .tables import table

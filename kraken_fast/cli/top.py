@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..config import PUBLIC_REST_URL, PUBLIC_WS_URL, Endpoints, RestSettings, check_symbols
-from ..coordinator import UnifiedDataCoordinator
+from ..coordination.coordinator import UnifiedDataCoordinator
+from ..coordination.metrics import MetricsSnapshot
 from ..core.clock import SystemClock
 from ..errors import NoSourceError, StaleDataError
 from ..events import Degraded, Event, Filled, LineChange, SourceChange
-from ..metrics import MetricsSnapshot
 from ..types import Gap
 from .boxed import BoxProcess
 from .output import console, one_line_errors, plain, run, say

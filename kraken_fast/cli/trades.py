@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..config import PUBLIC_REST_URL
-from ..endpoints import RestClient
 from ..errors import ConfigError
-from ..history import TradeHistory
-from ..rest_types import RestTrade
+from ..rest.answers import RestTrade
+from ..rest.endpoints import RestClient
+from ..rest.history import TradeHistory
 from .output import InputError, one_line_errors, plain, say
 from .rest import AsJson, CaFile, RestUrl, Sim, Where, call_once, time_of
 

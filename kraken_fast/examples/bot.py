@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ..coordinator import UnifiedDataCoordinator
+from ..coordination.coordinator import UnifiedDataCoordinator
+from ..coordination.readings import Balance
 from ..core.book import Book
 from ..errors import NoSourceError, StaleDataError
 from ..events import Event, SourceChange
-from ..readings import Balance
 
 SYMBOLS = ["BTC/USDT", "SHIB/USDT"]
 

@@ -21,17 +21,17 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from kraken_fast.account import Account, connect_account
 from kraken_fast.account_records import AccountGap
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.core.execution import Execution
-from kraken_fast.endpoints import RestClient
 from kraken_fast.errors import ResponseError
-from kraken_fast.http import HttpRequest, HttpResponse
-from kraken_fast.nonce import KeyState, MemoryNonces
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
+from kraken_fast.private.account import Account, connect_account
+from kraken_fast.rest.endpoints import RestClient
+from kraken_fast.rest.http import HttpRequest, HttpResponse
+from kraken_fast.rest.nonce import KeyState, MemoryNonces
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.account import NewAccount
 from kraken_fast.sim.market import Market

@@ -24,8 +24,8 @@ from kraken_fast import (
 )
 from kraken_fast.config import RestSettings
 from kraken_fast.errors import ResponseError
-from kraken_fast.http import HttpRequest, HttpResponse
 from kraken_fast.policy import AttemptBudget, MemoryAttempts
+from kraken_fast.rest.http import HttpRequest, HttpResponse
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.feed import MarketFeed
 from kraken_fast.sim.feedbook import book_checksum

@@ -9,8 +9,8 @@ from random import Random
 
 from test_orders_torture import ABSENT, Torture
 
-from kraken_fast.live_order import Order
-from kraken_fast.order_records import OrderState
+from kraken_fast.orders.live_order import Order
+from kraken_fast.orders.records import OrderState
 
 from .coordination import World
 from .swarm import RunError

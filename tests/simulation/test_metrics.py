@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kraken_fast import ConfigError, MetricsServer, MetricsSnapshot
-from kraken_fast.metrics import exposition, families
+from kraken_fast.coordination.metrics import exposition, families
 
 from .coordination import World
 

@@ -10,9 +10,9 @@ import pytest
 from report import note
 
 from kraken_fast import Degraded, UnifiedDataCoordinator
-from kraken_fast.rest_types import RestBook, RestLevel
+from kraken_fast.coordination.validate import first_difference, outside
+from kraken_fast.rest.answers import RestBook, RestLevel
 from kraken_fast.sim.texts import rfc3339
-from kraken_fast.validate import first_difference, outside
 
 from .coordination import World
 

@@ -1,0 +1,423 @@
+"""When an unknown outcome counts as known: which question is due, and what an answer proves.
+
+Theory of operation. An order is *there* as soon as anything names it. That it is *not there* takes proof:
+
+- By the stream. If `executions` had no gap since before the order was sent, it would have brought the order. Its
+  deadline is over in the exchange's own time: a pong says so, received by the exchange half a second after the
+  deadline or later, on the same line, behind whatever the stream had to say before. Then, 2 s after the deadline, the
+  order is not placed.
+- By queries, when the stream has a gap. Open orders are asked for first, closed ones after them, so that an order on
+  its way from the one list to the other is met; then fills, whose orders are looked up. REST was seen up to 60 s behind
+  the engine: only a whole sweep that began 60 s after the deadline proves anything, all before only finds.
+
+A question that fails proves nothing and is asked again. An order that is known by its id and which the stream no
+longer lists after a gap is *doubtful*: it lived and may have ended; it is asked for by id until REST knows as well.
+
+Nothing here asks or waits: `poll` says what is due, the answers are given back.
+
+Source: rest.md section 12; faults.md O04; design.md section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ..policy import SECOND_NS
+from ..rest.exchange_time import ExchangeTime
+from .live_order import Order
+from .records import OrderState
+from .table import OrderTable
+
+PING_AFTER_NS = 1 * SECOND_NS
+PROVEN_AFTER_NS = SECOND_NS // 2
+ABSENT_AFTER_NS = 2 * SECOND_NS
+DOUBT_STREAM_NS = 3 * SECOND_NS
+"""From the deadline on: a pong is asked for; the time it must prove; the verdict; the stream counts as no proof."""
+
+PING_AGAIN_NS = SECOND_NS // 4
+
+REST_LAG_S = 60.0
+"""How far REST was seen behind the engine. Source: rest.md section 12; faults.md E16."""
+
+PAUSES_S = (1.0, 2.0, 5.0, 13.0)
+"""Between early sweeps. One costs 5 points (open 1, closed 4), the last 13: the lowest tier affords just that."""
+
+AGAIN_S, AGAIN_MAX_S = 1.0, 15.0
+"""After a failed question, doubling."""
+
+TOGETHER_NS = SECOND_NS // 2
+"""A last sweep waits so long for others that are due then: each costs much, and answers for all."""
+
+WINDOW_S = 5
+"""Orders are looked for that were opened so long before the first was sent, up to so long after the last deadline.
+rest.md asks for 60 s because of the clock's doubt; here the times are the exchange's own, known within a second. A
+narrow window keeps a sweep to one page where an account trades much."""
+
+ORDER_IDS_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Questions to ask of REST, at once and in this order.
+
+    Attributes:
+        order_ids: to be asked for by id.
+        since_s, until_s: open orders, and closed ones that were opened in this time of the exchange; None for not at
+            all, or for no end.
+        with_fills: fills too, and the orders of those that are not known.
+    """
+
+    order_ids: tuple[str, ...]
+    since_s: int | None
+    until_s: int | None
+    with_fills: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Queried:
+    """An order as a query found it, in the words of `executions`."""
+
+    order_id: str
+    cl_ord_id: str | None
+    order_userref: int | None
+    exec_type: str
+    order_status: str
+    order_qty: Decimal | None
+    limit_price: Decimal | None
+    cum_qty: Decimal | None
+    cum_cost: Decimal | None
+    reason: str | None = None
+    symbol: str | None = None
+    side: str | None = None
+    order_type: str | None = None
+    exec_id: str | None = None
+    trade_id: int | None = None
+    avg_price: Decimal | None = None
+    last_qty: Decimal | None = None
+    last_price: Decimal | None = None
+    cost: Decimal | None = None
+    liquidity_ind: str | None = None
+    ratecount: int | None = None
+    recovered: bool = True
+
+
+@dataclass(slots=True)
+class _Search:
+    """What is being done about one order."""
+
+    order: Order
+    is_amend: bool
+    by_queries: bool = False
+    sweeps: int = 0
+    next_ns: int = 0
+
+
+@dataclass(slots=True)
+class Due:
+    """What `poll` asks for.
+
+    Attributes:
+        ping: send a ping on the line.
+        sweep: ask REST.
+        next_ns: poll again then, None for no need.
+    """
+
+    ping: bool = False
+    sweep: Sweep | None = None
+    next_ns: int | None = None
+
+
+class Resolution:
+    """See the module's text.
+
+    Args:
+        table: whose orders; verdicts go there.
+        clock: the exchange's time.
+        gapless_since: whether the executions stream is up, and had no gap since a monotonic time.
+        rest_lag_s: how far REST may be behind the engine.
+    """
+
+    def __init__(
+        self,
+        table: OrderTable,
+        clock: ExchangeTime,
+        gapless_since: Callable[[int], bool],
+        *,
+        rest_lag_s: float = REST_LAG_S,
+    ) -> None:
+        self._lag_ns = round(rest_lag_s * SECOND_NS)
+        self.doubtful: dict[str, Order] = {}
+        self.checks: dict[str, Order] = {}
+        self.sweeps = 0
+        self.failures = 0
+        self._table = table
+        self._clock = clock
+        self._gapless_since = gapless_since
+        self._searches: dict[str, _Search] = {}
+        self._pinged_ns: int | None = None
+        self._pong_epoch_ns = 0
+        self._is_sweeping = False
+        self._doubts_ns = self._doubted_ns = self._checks_ns = 0
+        self._doubt_tries = 0
+        self._failed_in_a_row = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is open."""
+        return not (self._searches or self.doubtful or self.checks or self._table.unknown or self._table.amending)
+
+    def doubt(self, orders: Iterable[Order], now_ns: int) -> None:
+        """The stream came back without these orders, which were live before."""
+        for order in orders:
+            if not self.doubtful:
+                self._doubts_ns, self._doubt_tries = now_ns, 0
+            self._doubted_ns = now_ns
+            self.doubtful[order.name] = order
+
+    def check(self, orders: Iterable[Order]) -> None:
+        """Have orders asked for by id, once: nothing speaks against them, but something may have happened."""
+        self.checks.update((order.name, order) for order in orders if order.order_id is not None)
+
+    def line_lost(self) -> None:
+        """What the line proved ends with it."""
+        self._pong_epoch_ns = 0
+        self._pinged_ns = None
+
+    def pong(self, time_in_ns: int) -> None:
+        """The exchange received a ping of this line at this time of its own."""
+        self._pong_epoch_ns = max(self._pong_epoch_ns, time_in_ns)
+
+    def poll(self, now_ns: int) -> Due:
+        """Pass what verdicts are due, and say what to ask."""
+        self._collect(now_ns)
+        due = Due()
+        times: list[int] = []
+        ready: list[_Search] = []
+        for search in list(self._searches.values()):
+            self._settle_terms(search, now_ns)
+            if search.by_queries:
+                if search.next_ns <= now_ns:
+                    ready.append(search)
+                times.append(search.next_ns)
+                continue
+            self._watch_stream(search, now_ns, due, times)
+        doubts = self._doubts(now_ns, times)
+        if self.checks and self._checks_ns <= now_ns:
+            doubts += self.checks.values()
+        elif self.checks:
+            times.append(self._checks_ns)
+        if not self._is_sweeping and (ready or doubts):
+            due.sweep = self._plan(ready, doubts, now_ns)
+            self._is_sweeping = True
+            self.sweeps += 1
+        elif self._is_sweeping:
+            times = [each for each in times if each > now_ns]
+        if due.ping:
+            self._pinged_ns = now_ns
+        if times:
+            due.next_ns = max(now_ns + 1_000_000, min(times))
+        return due
+
+    # The stream's proof ------------------------------------------------------------------------------------------
+
+    def _watch_stream(self, search: _Search, now_ns: int, due: Due, times: list[int]) -> None:
+        order = search.order
+        sent_ns, deadline_ns, deadline_epoch_ns = _times_of(search)
+        if not deadline_ns or not self._gapless_since(sent_ns) or now_ns >= deadline_ns + DOUBT_STREAM_NS:
+            search.by_queries = True
+            search.next_ns = now_ns + round(PAUSES_S[0] * SECOND_NS)
+            times.append(search.next_ns)
+            return
+        is_proven = self._pong_epoch_ns >= deadline_epoch_ns + PROVEN_AFTER_NS
+        if is_proven and now_ns >= deadline_ns + ABSENT_AFTER_NS:
+            stamp_ms = (self._pong_epoch_ns - deadline_epoch_ns) // 1_000_000
+            proof = f"the stream had no gap since before it was sent, and is proven {stamp_ms} ms past its deadline"
+            self._absent(search, now_ns, proof)
+            return
+        if not is_proven and now_ns >= deadline_ns + PING_AFTER_NS:
+            if self._pinged_ns is None or now_ns >= self._pinged_ns + PING_AGAIN_NS:
+                due.ping = True
+            times.append(now_ns + PING_AGAIN_NS)
+        else:
+            times.append(deadline_ns + (ABSENT_AFTER_NS if is_proven else PING_AFTER_NS))
+        assert order.state is OrderState.UNKNOWN or search.is_amend
+
+    def _absent(self, search: _Search, now_ns: int, proof: str) -> None:
+        self._searches.pop(_key(search), None)
+        if search.is_amend:
+            self._table.settle_amend(search.order, "not applied", now_ns, proof)
+        else:
+            self._table.absent(search.order, now_ns, proof)
+
+    # Queries -----------------------------------------------------------------------------------------------------
+
+    def swept(self, sweep: Sweep, found: Iterable[Any], began_ns: int, now_ns: int) -> None:
+        """Apply the answers of a whole sweep.
+
+        Args:
+            sweep: as asked.
+            found: records of `rest.answers.OrderInfo`, newest knowledge last.
+            began_ns: monotonic time before its first question.
+            now_ns: the present.
+        """
+        self._is_sweeping = False
+        self._failed_in_a_row = 0
+        for info in found:
+            order = self._table.on_execution(queried(info), now_ns)
+            if order is not None and began_ns >= self._doubted_ns + self._lag_ns and info.status in ("open", "pending"):
+                self.doubtful.pop(order.name, None)  # it is open after all: the stream was wrong to leave it out
+        for name in [name for name, order in self.checks.items() if order.order_id in sweep.order_ids]:
+            del self.checks[name]
+        self._collect(now_ns)
+        for search in list(self._searches.values()):
+            self._settle_terms(search, now_ns)
+        self._doubts_asked(sweep, now_ns)
+        if sweep.since_s is None:
+            return
+        for search in list(self._searches.values()):
+            if not search.by_queries:
+                continue
+            _, deadline_ns, _ = _times_of(search)
+            proves_ns = deadline_ns + self._lag_ns
+            was_asked = search.order.order_id in sweep.order_ids if search.is_amend else sweep.with_fills
+            if deadline_ns and began_ns >= proves_ns and was_asked:
+                lag_s = (began_ns - deadline_ns) // SECOND_NS
+                proof = f"not among open and closed orders nor fills, asked {lag_s} s after its deadline"
+                self._absent(search, now_ns, proof)
+            elif search.next_ns <= now_ns:
+                search.sweeps += 1
+                pause_s = PAUSES_S[search.sweeps] if search.sweeps < len(PAUSES_S) else None
+                last_ns = max(proves_ns + TOGETHER_NS, now_ns + SECOND_NS)
+                early_ns = last_ns if pause_s is None else now_ns + round(pause_s * SECOND_NS)
+                search.next_ns = min(early_ns, last_ns)
+
+    def failed(self, now_ns: int) -> None:
+        """A sweep could not be completed: it proves nothing, and is made again."""
+        self._is_sweeping = False
+        self.failures += 1
+        self._failed_in_a_row += 1
+        wait_ns = round(min(AGAIN_MAX_S, AGAIN_S * 2 ** min(self._failed_in_a_row - 1, 8)) * SECOND_NS)
+        for search in self._searches.values():
+            if search.by_queries:
+                search.next_ns = max(search.next_ns, now_ns + wait_ns)
+        self._doubts_ns = max(self._doubts_ns, now_ns + wait_ns)
+        self._checks_ns = now_ns + wait_ns
+
+    def _plan(self, ready: list[_Search], doubts: list[Order], now_ns: int) -> Sweep:
+        ids = [order.order_id for order in doubts if order.order_id is not None]
+        ids += [search.order.order_id for search in ready if search.is_amend and search.order.order_id]
+        names = [search for search in ready if not (search.is_amend and search.order.order_id)]
+        since_s: int | None = None
+        until_s: int | None = None
+        with_fills = False
+        if ready:
+            # Whoever is asked for by queries profits, due or not: one sweep answers for all.
+            all_of = [search for search in self._searches.values() if search.by_queries]
+            began_ns = min((search.order.sent_epoch_ns for search in all_of), default=0)
+            since_s = max(0, began_ns // SECOND_NS - WINDOW_S)
+            deadlines = [search.order.deadline_epoch_ns for search in all_of if not search.is_amend]
+            if deadlines and min(deadlines) > 0:
+                until_s = max(deadlines) // SECOND_NS + WINDOW_S
+            with_fills = any(now_ns >= _times_of(search)[1] + self._lag_ns for search in names if _times_of(search)[1])
+        return Sweep(tuple(dict.fromkeys(ids)), since_s, until_s, with_fills)
+
+    def _doubts(self, now_ns: int, times: list[int]) -> list[Order]:
+        for name in [name for name, order in self.doubtful.items() if not order.state.is_live]:
+            del self.doubtful[name]
+        if not self.doubtful:
+            return []
+        times.append(self._doubts_ns)
+        return list(self.doubtful.values()) if self._doubts_ns <= now_ns else []
+
+    def _doubts_asked(self, sweep: Sweep, now_ns: int) -> None:
+        if sweep.order_ids and self.doubtful:
+            pause_s = PAUSES_S[min(self._doubt_tries, len(PAUSES_S) - 1)]
+            self._doubt_tries += 1
+            self._doubts_ns = now_ns + round(pause_s * SECOND_NS)
+
+    # What is open ------------------------------------------------------------------------------------------------
+
+    def seen(self, name: str) -> None:
+        """The stream lists an order: it is not doubtful any more."""
+        self.doubtful.pop(name, None)
+
+    def _collect(self, now_ns: int) -> None:
+        """Begin searching for what became unknown, and forget what became known."""
+        table = self._table
+        for order in table.unknown.values():
+            if order.name not in self._searches:
+                self._searches[order.name] = _Search(order, is_amend=False)
+        for order in table.amending.values():
+            key = f"amend {order.name}"
+            if key not in self._searches:
+                self._searches[key] = _Search(order, is_amend=True)
+        known = [
+            key
+            for key, search in self._searches.items()
+            if search.order.name not in (table.amending if search.is_amend else table.unknown)
+        ]
+        for key in known:
+            del self._searches[key]
+        for search in self._searches.values():
+            order = search.order
+            if not search.is_amend and not order.deadline_ns and self._clock.is_known and order.deadline_epoch_ns:
+                ahead_ns = order.deadline_epoch_ns - self._clock.now_ns(now_ns)  # of an earlier run
+                order.deadline_ns = max(1, now_ns + ahead_ns + self._clock.error_ns(now_ns))
+
+    def _settle_terms(self, search: _Search, now_ns: int) -> None:
+        amending = search.order.amending
+        if search.is_amend and amending is not None and amending.state == "unknown":
+            new = amending.new
+            now = {"order_qty": search.order.order_qty, "limit_price": search.order.limit_price}
+            told = {name: value for name, value in new.items() if name in now}
+            is_new = bool(told) and all(now[name] == value for name, value in told.items())
+            was_old = all(amending.old.get(name) == value for name, value in told.items())
+            if is_new and not was_old:
+                self._table.settle_amend(search.order, "applied", now_ns, "the order is listed with the new terms")
+            elif search.order.state.is_final:
+                self._table.settle_amend(search.order, "not applied", now_ns, "the order ended")
+
+
+def queried(info: Any) -> Queried:
+    """Say what a query found in the words of `executions`: REST calls a filled order closed."""
+    exec_type, status = {
+        "pending": ("pending_new", "pending_new"),
+        "open": ("new", "partially_filled" if info.filled_qty else "new"),
+        "closed": ("filled", "filled"),
+        "canceled": ("canceled", "canceled"),
+        "expired": ("expired", "expired"),
+    }.get(info.status, ("status", ""))
+    terms = info.terms
+    limit = terms.price if terms.ord_type in ("limit", "iceberg") else terms.price2
+    return Queried(
+        order_id=info.order_id,
+        cl_ord_id=info.cl_ord_id,
+        order_userref=info.userref or None,
+        exec_type=exec_type,
+        order_status=status,
+        order_qty=info.qty,
+        limit_price=limit or None,
+        cum_qty=info.filled_qty,
+        cum_cost=info.cost,
+        reason=info.reason,
+        symbol=terms.symbol,
+        side=terms.side,
+        order_type=terms.ord_type,
+    )
+
+
+def _times_of(search: _Search) -> tuple[int, int, int]:
+    order = search.order
+    if search.is_amend and order.amending is not None:
+        return order.amending.sent_ns, order.amending.deadline_ns, order.amending.deadline_epoch_ns
+    return order.sent_ns, order.deadline_ns, order.deadline_epoch_ns
+
+
+def _key(search: _Search) -> str:
+    return f"amend {search.order.name}" if search.is_amend else search.order.name
+
+
+

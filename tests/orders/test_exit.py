@@ -1,0 +1,112 @@
+"""The end of trading: by policy, bounded, with what is in flight settled first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from order_box import OrderWorld
+from order_story import play
+
+from kraken_fast.errors import ClosedError
+from kraken_fast.orders.exit import ExitOnSignal, leave_market
+from kraken_fast.orders.live_order import Order
+from kraken_fast.orders.records import OrderState
+
+
+async def two(world: OrderWorld) -> list[Order]:
+    return [await world.entry.add_order(**world.buy()) for _ in range(2)]
+
+
+@pytest.mark.fault("P08", kind="D")
+@pytest.mark.parametrize(
+    ("policy", "answer", "is_open"),
+    [
+        ("leave", None, True), ("cancel", None, False), ("ask", "cancel", False), ("ask", "leave", True),
+        ("ask", None, True),
+    ],
+)
+def test_open_orders_are_left_or_cancelled_as_configured(policy: str, answer: Any, is_open: bool) -> None:
+    async def main(world: OrderWorld) -> None:
+        orders = await two(world)
+        asked: list[int] = []
+
+        def ask(mine: Sequence[Order]) -> Any:
+            asked.append(len(mine))
+            return answer
+
+        report = await leave_market(world.entry, ask=ask if answer else None)
+        assert report.took_s <= 1 and not report.was_cut
+        assert asked == ([2] if policy == "ask" and answer else [])
+        assert len(report.open) == (2 if is_open else 0) and len(report.cancelled) == (0 if is_open else 2)
+        assert all(world.account.orders[order.order_id].live is is_open for order in orders)
+        with pytest.raises(ClosedError):
+            await world.entry.add_order(**world.buy())
+
+    play(main, on_exit=policy)
+
+
+@pytest.mark.fault("P08", kind="D")
+def test_what_is_in_flight_is_settled_first() -> None:
+    async def main(world: OrderWorld) -> None:
+        adding = asyncio.ensure_future(world.entry.add_order(**world.buy(cl_ord_id="flying")))
+        await asyncio.sleep(0)
+        report = await leave_market(world.entry)
+        assert [order.name for order in report.open] == ["flying"] and not report.unknown
+        await adding
+
+    play(main)
+
+
+@pytest.mark.fault("P08", kind="D")
+def test_an_end_has_its_bound_and_tells_what_is_not_known() -> None:
+    async def main(world: OrderWorld) -> None:
+        await two(world)
+        world.faults.inject("hole", direction="up")
+        world.port.is_down = True
+        lost = asyncio.ensure_future(world.entry.add_order(**world.buy(cl_ord_id="lost")))
+        await asyncio.sleep(0)
+        report = await leave_market(world.entry)
+        assert report.was_cut and 5 <= report.took_s <= 5.1
+        assert [order.name for order in report.unknown] == ["lost"]
+        await asyncio.gather(lost, return_exceptions=True)
+
+    play(main, on_exit="cancel")
+
+
+@pytest.mark.fault("P08", kind="L")
+async def test_a_signal_ends_trading_and_a_second_one_at_once() -> None:
+    class Entry:
+        """As much of order entry as an end needs."""
+
+        def __init__(self) -> None:
+            from kraken_fast.core.clock import SystemClock
+            from kraken_fast.orders.settings import OrderSettings
+
+            self.clock, self.settings = SystemClock(), OrderSettings(exit_s=30.0)
+            self.order = Order("x", "BTC/USD", {})
+            self.order.state = OrderState.SENT
+            self.table = self
+            self.is_closed = False
+
+        def orders(self) -> tuple[Order, ...]:
+            return (self.order,)
+
+        def kill(self, _why: str) -> None: ...
+
+        async def close(self) -> None:
+            self.is_closed = True
+
+    entry = Entry()
+    ending = ExitOnSignal(entry)  # type: ignore[arg-type]
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.05)
+    assert not ending.report.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    report = await asyncio.wait_for(ending.report, 0.5)
+    assert report.was_cut and report.unknown == (entry.order,) and entry.is_closed
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

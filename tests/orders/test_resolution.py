@@ -1,0 +1,162 @@
+"""Proofs of absence as arithmetic: what is asked when, and what an answer proves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+from kraken_fast.core.clock import ManualClock
+from kraken_fast.orders.journal import Journal, MemoryStorage
+from kraken_fast.orders.live_order import Order
+from kraken_fast.orders.rate import TradingBudget
+from kraken_fast.orders.records import OrderState
+from kraken_fast.orders.resolution import Resolution
+from kraken_fast.orders.table import OrderTable
+from kraken_fast.rest.exchange_time import ExchangeTime
+
+S = 1_000_000_000
+EPOCH = 1_790_000_000 * S
+
+
+@dataclass
+class Scene:
+    table: OrderTable
+    resolution: Resolution
+    order: Order
+    gap: list[bool]
+
+    def at(self, seconds: float) -> Any:
+        return self.resolution.poll(round(seconds * S))
+
+
+def scene(*, gap: bool = False) -> Scene:
+    """An order sent at 10 s with a deadline at 15 s, unknown since 12 s."""
+    table = OrderTable(Journal(MemoryStorage(), ManualClock()), TradingBudget())
+    time = ExchangeTime()
+    time.note(EPOCH, sent_ns=0, recv_ns=0, resolution_ns=1)
+    gaps = [gap]
+    resolution = Resolution(table, time, lambda ns: not gaps[0] and ns >= 5 * S)
+    order = Order("x", "BTC/USD", {"symbol": "BTC/USD", "cl_ord_id": "x", "order_qty": Decimal(1)})
+    order.deadline_ns, order.deadline_epoch_ns = 15 * S, EPOCH + 15 * S
+    table.write_intents("add", (order,), b"{}", 10 * S, EPOCH + 10 * S)
+    table.sent((order,), 10 * S, "written")
+    table.lose(order, "no answer", 12 * S)
+    return Scene(table, resolution, order, gaps)
+
+
+def test_the_stream_alone_proves_it_two_seconds_after_the_deadline() -> None:
+    s = scene()
+    assert (s.at(12).next_ns, s.at(12).ping, s.at(12).sweep) == (16 * S, False, None)
+    assert s.at(16).ping
+    assert not s.at(16.1).ping, "one ping at a time"
+    s.resolution.pong(EPOCH + 16 * S)
+    s.at(16.9)
+    assert s.order.state is OrderState.UNKNOWN
+    s.at(17)
+    assert s.order.state is OrderState.NOT_PLACED and s.resolution.is_idle
+
+
+def test_a_pong_from_before_the_deadline_proves_nothing() -> None:
+    s = scene()
+    s.at(16)
+    s.resolution.pong(EPOCH + 15 * S + S // 4)
+    s.at(17.5)
+    assert s.order.state is OrderState.UNKNOWN
+    s.resolution.line_lost()
+    s.at(18)
+    assert s.order.state is OrderState.UNKNOWN
+    assert s.at(19.1).sweep is not None, "without proof by the stream, by queries"
+
+
+def test_a_gap_at_any_time_leads_to_queries() -> None:
+    for gap_at in (12, 14, 16.5):
+        s = scene()
+        s.at(12)
+        s.at(16)
+        s.resolution.pong(EPOCH + 17 * S)
+        s.gap[0] = True
+        s.at(gap_at)
+        s.gap[0] = False
+        s.at(17.1)
+        assert s.order.state is OrderState.UNKNOWN
+
+
+def info(**others: Any) -> Any:
+    terms = SimpleNamespace(price=Decimal(5), price2=Decimal(0), ord_type="limit", symbol="BTC/USD", side="buy")
+    values: dict[str, Any] = {
+        "order_id": "O1", "status": "open", "terms": terms, "cl_ord_id": "x", "userref": None, "qty": Decimal(1),
+        "filled_qty": Decimal(0), "cost": Decimal(0), "reason": None, **others,
+    }  # fmt: skip
+    return SimpleNamespace(**values)
+
+
+def test_only_a_whole_sweep_a_minute_after_the_deadline_proves_absence() -> None:
+    s = scene(gap=True)
+    asked = []
+    now_s = 12.0
+    while s.order.state is OrderState.UNKNOWN:
+        due = s.at(now_s)
+        if due.sweep is not None:
+            asked.append(now_s)
+            assert due.sweep.since_s == EPOCH // S + 5 and due.sweep.until_s == EPOCH // S + 20
+            s.resolution.swept(due.sweep, [], round(now_s * S), round((now_s + 0.1) * S))
+            assert due.sweep.with_fills == (now_s >= 75)
+        now_s += 0.1
+        assert now_s < 77.01
+    assert s.order.state is OrderState.NOT_PLACED
+    assert len(asked) == 5 and 75 <= asked[-1] <= 75.7, asked
+
+
+def test_a_sweep_that_finds_it_ends_the_search() -> None:
+    for status, state in (
+        ("open", OrderState.OPEN), ("pending", OrderState.ACKED), ("closed", OrderState.FILLED),
+        ("canceled", OrderState.CANCELED), ("expired", OrderState.EXPIRED),
+    ):  # fmt: skip
+        s = scene(gap=True)
+        s.at(12)
+        sweep = s.at(13.1).sweep
+        found = info(status=status, filled_qty=Decimal(1) if status == "closed" else Decimal(0))
+        s.resolution.swept(sweep, [found], 13 * S, 14 * S)
+        assert s.order.state is state and s.order.order_id == "O1" and s.resolution.is_idle
+        assert s.order.evidence[-1].kind == "query"
+
+
+def test_a_failed_sweep_proves_nothing_and_is_made_again() -> None:
+    s = scene(gap=True)
+    now_s, failures = 12.0, 0
+    while now_s < 200:
+        if s.at(now_s).sweep is not None:
+            failures += 1
+            s.resolution.failed(round(now_s * S))
+        now_s += 0.1
+    assert s.order.state is OrderState.UNKNOWN and 10 < failures < 40
+    assert s.resolution.failures == failures
+
+
+def test_a_doubtful_order_is_asked_for_until_rest_knows() -> None:
+    s = scene()
+    s.table.accept(s.order, {"order_id": "O1"}, 13 * S)
+    assert s.resolution.is_idle
+    s.resolution.doubt([s.order], 20 * S)
+    sweep = s.at(20).sweep
+    assert sweep.order_ids == ("O1",) and sweep.since_s is None
+    s.resolution.swept(sweep, [info(status="open")], 20 * S, 21 * S)
+    assert not s.resolution.is_idle, "REST may be a minute behind"
+    sweep = s.at(22.5).sweep
+    s.resolution.swept(sweep, [info(status="canceled")], 22 * S, 23 * S)
+    s.at(23)
+    assert s.order.state is OrderState.CANCELED and s.resolution.is_idle
+
+
+def test_a_doubt_ends_when_rest_still_lists_it_a_minute_later_or_the_stream_does() -> None:
+    s = scene()
+    s.table.accept(s.order, {"order_id": "O1"}, 13 * S)
+    s.resolution.doubt([s.order], 20 * S)
+    sweep = s.at(20).sweep
+    s.resolution.swept(sweep, [info(status="open")], 81 * S, 82 * S)
+    assert s.resolution.is_idle and s.order.state.is_live
+    s.resolution.doubt([s.order], 90 * S)
+    s.resolution.seen("x")
+    assert s.resolution.is_idle
