@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,10 @@ RETRY_AFTER_MAX_S = 86_400
 """A `Retry-After` beyond a day is taken as a day."""
 
 READ_BUFFER_BYTES = 16 * 1024
+
+
+Connector = Callable[..., Awaitable[Any]]
+"""What connects instead of the event loop: called as its `create_connection` is, and gives what that gives."""
 
 
 class LineProtocol(WSProtocol):  # type: ignore[misc]  # untyped, see the import
@@ -70,7 +74,7 @@ class Dialer:
     """Opens the connections of one line, one at a time.
 
     Args:
-        endpoints, settings, clock, ssl_context, use_aiofastnet: see `transport.Connection`.
+        endpoints, settings, clock, ssl_context, use_aiofastnet, connector: see `transport.Connection`.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Dialer:
         *,
         ssl_context: ssl.SSLContext | None = None,
         use_aiofastnet: bool = True,
+        connector: Connector | None = None,
     ) -> None:
         url = urlsplit(endpoints.ws_url)
         self.host = url.hostname or ""
@@ -91,7 +96,8 @@ class Dialer:
         self._ca_file = endpoints.ca_file
         self._settings = settings
         self._clock = clock
-        self._use_aiofastnet = use_aiofastnet
+        self._use_aiofastnet = use_aiofastnet and connector is None
+        self._connector = connector
         self._ssl_context = ssl_context
         if ssl_context is not None:
             self._check_verifies(ssl_context)
@@ -138,7 +144,7 @@ class Dialer:
         protocol class is driven directly; the version is pinned, and checked when the listener is imported.
         """
         loop = asyncio.get_running_loop()
-        create: Callable[..., Any] = loop.create_connection
+        create: Callable[..., Any] = self._connector or loop.create_connection
         options: dict[str, Any] = {}
         if self._use_aiofastnet:
             import aiofastnet  # noqa: PLC0415 - a dependency of picows that virtual time does without
