@@ -1,0 +1,78 @@
+"""A socket's failure is told once, in both orders of noticing, and costs its descriptor back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+
+from kraken_fast.hangup import HangupWatch
+
+from .wire import each_loop
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Give two connected TCP sockets: only TCP knows resets."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    return ours, theirs
+
+
+def reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@each_loop
+async def test_a_reset_is_told_once_and_what_came_before_it_stays_readable() -> None:
+    ours, theirs = pair()
+    told: list[str] = []
+    watch = HangupWatch(ours, told.append)
+    theirs.send(b"last")
+    await asyncio.sleep(0.02)
+    assert told == [], "data is no failure"
+    reset(theirs)
+    await asyncio.sleep(0.02)
+    assert len(told) == 1 and "reset by peer" in told[0]
+    assert ours.recv(10) == b"last"
+    watch.close()
+    ours.close()
+
+
+@each_loop
+async def test_an_end_of_stream_is_the_transports_business() -> None:
+    ours, theirs = pair()
+    told: list[str] = []
+    watch = HangupWatch(ours, told.append)
+    theirs.close()
+    await asyncio.sleep(0.02)
+    assert told == []
+    watch.close()
+    ours.close()
+
+
+@each_loop
+async def test_who_closed_the_socket_is_told_nothing() -> None:
+    ours, theirs = pair()
+    told: list[str] = []
+    HangupWatch(ours, told.append)
+    reset(theirs)
+    asyncio.get_running_loop().call_soon(ours.close)
+    await asyncio.sleep(0.02)
+    assert told == []
+
+
+@each_loop
+async def test_its_descriptor_goes_with_it() -> None:
+    ours, theirs = pair()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(100):
+        watch = HangupWatch(ours, lambda _: None)
+        watch.close()
+        watch.close()
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) == before
+    ours.close()
+    theirs.close()
