@@ -7,9 +7,13 @@ import os
 import socket
 import struct
 
-from kraken_fast.hangup import HangupWatch
+import pytest
 
-from .wire import each_loop
+from kraken_fast.errors import ConnectionLostError
+from kraken_fast.hangup import HangupWatch
+from kraken_fast.transport import LineState
+
+from .wire import HEARTBEAT, TEXT, Peer, each_loop, frame, line_to
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -76,3 +80,29 @@ async def test_its_descriptor_goes_with_it() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
     ours.close()
     theirs.close()
+
+
+@each_loop
+@pytest.mark.fault("N01", kind="L")
+async def test_a_line_notices_a_reset_right_behind_data() -> None:
+    loop = asyncio.get_running_loop()
+    waits = []
+    for _ in range(3):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.setblocking(False)
+            host, port = server.getsockname()
+            async with line_to(f"ws://{host}:{port}") as (_line, owner):
+                sock, _ = await loop.sock_accept(server)
+                peer = Peer(asyncio.StreamReader(), None)  # type: ignore[arg-type]  # it only answers the upgrade
+                peer.request = await loop.sock_recv(sock, 4096)
+                await loop.sock_sendall(sock, peer.agreement())
+                await asyncio.sleep(0.02)
+                sock.send(frame(TEXT, HEARTBEAT))
+                reset(sock)  # in the same turn: the line hears of both at once
+                at = loop.time()
+                await owner.until(lambda: owner.downs)  # noqa: B023
+                waits.append(next(time for time, state in owner.times if state is LineState.DOWN) - at)
+                reason = owner.downs[0][0]
+        assert owner.texts == [HEARTBEAT], "what came before it was read"
+        assert isinstance(reason, ConnectionLostError) and "reset by peer" in reason.reason
+    assert min(waits) < 0.05, "at once, not with the next write, nor by silence; 5 ms, and a busy machine"

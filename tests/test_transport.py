@@ -40,7 +40,6 @@ from .wire import (
     Peer,
     close_payload,
     each_loop,
-    frame,
     heartbeats,
     line_to,
     serve,
@@ -170,29 +169,6 @@ async def test_reset_is_named() -> None:
         reason = owner.downs[0][0]
         assert isinstance(reason, ConnectionLostError)
         assert "reset" in reason.reason.lower()
-
-
-@each_loop
-@pytest.mark.fault("N01", kind="L")
-async def test_reset_right_behind_data_is_noticed_at_once() -> None:
-    resets: list[float] = []
-
-    async def script(peer: Peer) -> None:
-        await peer.upgrade()
-        await asyncio.sleep(0.02)
-        peer.reset(frame(TEXT, HEARTBEAT))
-        resets.append(asyncio.get_running_loop().time())
-
-    for _ in range(3):
-        async with serve(script) as server, line_to(server.url) as (_line, owner):
-            await owner.until(lambda: owner.downs)  # noqa: B023
-            assert owner.texts == [HEARTBEAT], "what came before the reset was read"
-            reason = owner.downs[0][0]
-            assert isinstance(reason, ConnectionLostError)
-            assert "reset" in reason.reason.lower()
-            resets[-1] = next(at for at, state in owner.times if state is LineState.DOWN) - resets[-1]
-            owner.downs.clear()
-    assert min(resets) < 0.05, "not found out by the first write, nor by silence"
 
 
 @each_loop

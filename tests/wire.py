@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import inspect
-import os
 import ssl
 import struct
 import time
@@ -139,11 +138,9 @@ class Peer:
             while await self.reader.read(65536):
                 pass
 
-    def reset(self, last: bytes = b"") -> None:
-        """Close with RST, right behind the last bytes."""
+    def reset(self) -> None:
+        """Close with RST."""
         sock = self.writer.get_extra_info("socket")
-        if last:
-            os.write(sock.fileno(), last)
         sock.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SOL_SOCKET, SO_LINGER, on, 0 s
         self.writer.transport.abort()
 
