@@ -40,6 +40,9 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
+WIRE = {"add": b"add_order", "batch": b"batch_add", "amend": b"amend_order", "edit": b"edit_order"}
+"""Methods, by the words that the journal has for them."""
+
 
 class CrashError(BaseException):
     """The client's process dies here."""
@@ -83,6 +86,7 @@ class BoxLine(asyncio.Protocol):
         self.listener: Any = None
         self.refuses_writes = False
         self.crash_at = ""
+        self.crash_on = "add"
         self._since_ns = 0
         self._sequence = 0
         self._transport: Any = None
@@ -101,11 +105,13 @@ class BoxLine(asyncio.Protocol):
     def send(self, text: bytes) -> str:
         if not self.is_up or self.refuses_writes:
             return "never_left"
-        is_add = b'"add_order"' in text or b'"batch_add"' in text
-        if self.crash_at == "before send" and is_add:
+        is_it = text.startswith(b'{"method":"%s' % WIRE[self.crash_on])
+        if self.crash_at == "before send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
         self._write(text)
-        if self.crash_at == "after send" and is_add:
+        if self.crash_at == "after send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
         return "written"
 
@@ -221,20 +227,29 @@ class CrashingStorage(MemoryStorage):
     """Keeps the bytes over crashes, and dies where it is told to."""
 
     crash_at = ""
+    crash_on = "add"
+    is_dead = False
     fails = False
     tears_at = 40
 
     def append(self, data: bytes) -> None:
         if self.fails:
             raise OSError(28, "No space left on device")
-        is_intent = b'{"k":"add"' in data or b'{"k":"batch"' in data
+        if self.is_dead:  # nothing is written or sent by whoever is still running
+            if b'"p":{' in data:
+                raise CrashError
+            return
+        is_intent = b'{"k":"%s"' % self.crash_on.encode() in data
         if is_intent and self.crash_at == "before journal":
+            self.is_dead = True
             raise CrashError
         if is_intent and self.crash_at == "torn journal":
             super().append(data[: self.tears_at])
+            self.is_dead = True
             raise CrashError
         super().append(data)
         if is_intent and self.crash_at == "after journal":
+            self.is_dead = True
             raise CrashError
 
 
@@ -335,6 +350,7 @@ class OrderWorld:
         self, *, with_rest: bool = True, quotes: bool = False, wait: bool = True, **settings: Any
     ) -> OrderEntry:
         """Begin a run of the client on whatever the journal holds."""
+        self.storage.is_dead = False
         self.line = BoxLine(self, self.token())
         self._lines.append(asyncio.ensure_future(self.line.run()))
         self.rest = self.make_rest()

@@ -220,7 +220,7 @@ class Resolution:
     def _absent(self, search: _Search, now_ns: int, proof: str) -> None:
         self._searches.pop(_key(search), None)
         if search.is_amend:
-            self._table.settle_amend(search.order, "not applied", now_ns, proof)
+            self._table.settle_amend(search.order, "not applied", now_ns, proof, "absence")
         else:
             self._table.absent(search.order, now_ns, proof)
 
@@ -333,24 +333,23 @@ class Resolution:
         ]
         for key in known:
             del self._searches[key]
-        for search in self._searches.values():
-            order = search.order
-            if not search.is_amend and not order.deadline_ns and self._clock.is_known and order.deadline_epoch_ns:
-                ahead_ns = order.deadline_epoch_ns - self._clock.now_ns(now_ns)  # of an earlier run
-                order.deadline_ns = max(1, now_ns + ahead_ns + self._clock.error_ns(now_ns))
+        if self._clock.is_known:
+            for search in self._searches.values():
+                self._place_deadline(search, now_ns)
+
+    def _place_deadline(self, search: _Search, now_ns: int) -> None:
+        """Find the time of a deadline that an earlier run set."""
+        asked = search.order.amending if search.is_amend else search.order
+        if asked is not None and not asked.deadline_ns and asked.deadline_epoch_ns:
+            ahead_ns = asked.deadline_epoch_ns - self._clock.now_ns(now_ns)
+            asked.deadline_ns = max(1, now_ns + ahead_ns + self._clock.error_ns(now_ns))
 
     def _settle_terms(self, search: _Search, now_ns: int) -> None:
-        amending = search.order.amending
-        if search.is_amend and amending is not None and amending.state == "unknown":
-            new = amending.new
-            now = {"order_qty": search.order.order_qty, "limit_price": search.order.limit_price}
-            told = {name: value for name, value in new.items() if name in now}
-            is_new = bool(told) and all(now[name] == value for name, value in told.items())
-            was_old = all(amending.old.get(name) == value for name, value in told.items())
-            if is_new and not was_old:
-                self._table.settle_amend(search.order, "applied", now_ns, "the order is listed with the new terms")
-            elif search.order.state.is_final:
-                self._table.settle_amend(search.order, "not applied", now_ns, "the order ended")
+        order, amending = search.order, search.order.amending
+        if not search.is_amend or amending is None or amending.state != "unknown":
+            return
+        if amending.is_shown(order.order_qty, order.limit_price):
+            self._table.settle_amend(order, "applied", now_ns, "the order is listed with the new terms", "query")
 
 
 def queried(info: Any) -> Execution:
