@@ -354,7 +354,8 @@ class OrderCore:
         named: set[str] = set()
         for row in rows:
             order = self.table.on_execution(row, now_ns)
-            if order is not None and not row.recovered and row.exec_type != "trade":  # snapshots list old fills, too
+            # Fills in a snapshot are the last ones of all orders: they do not say that an order is open.
+            if order is not None and not row.recovered and not (snapshot and row.exec_type == "trade"):
                 named.add(order.name)
                 self.resolution.seen(order.name)
         if snapshot:
