@@ -91,6 +91,10 @@ if TYPE_CHECKING:
     from .feed import Feed as Feed
     from .feed import FeedStats as FeedStats
     from .feed import connect as connect
+    from .paper.backtest import BacktestResult as BacktestResult
+    from .paper.backtest import backtest as backtest
+    from .paper.face import PaperTrading as PaperTrading
+    from .paper.face import connect_paper as connect_paper
     from .private.account import Account as Account
     from .private.account import connect_account as connect_account
     from .private.level3_feed import Level3Feed as Level3Feed
@@ -132,6 +136,8 @@ _HOMES = {
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
     "coordination.health": ("LineHealth", "SubscriptionHealth"),
+    "paper.backtest": ("BacktestResult", "backtest"),
+    "paper.face": ("PaperTrading", "connect_paper"),
     "private.level3_feed": ("Level3Feed", "connect_level3"),
     "coordination.metrics": ("MetricsServer", "MetricsSnapshot"),
     "rest.nonce": ("MemoryNonces",),

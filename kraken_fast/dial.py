@@ -53,8 +53,10 @@ class LineProtocol(WSProtocol):  # type: ignore[misc]  # untyped, see the import
         """Note the socket as open."""
         super().connection_made(transport)
         self.sockets.add(self)
-        if not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
-            self.watch = HangupWatch(transport.get_extra_info("socket"), self._on_hangup)
+        sock = transport.get_extra_info("socket")
+        is_real = sock.fileno() >= 0  # an exchange in this process has none
+        if is_real and not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+            self.watch = HangupWatch(sock, self._on_hangup)
 
     def _on_hangup(self, reason: str) -> None:
         self.cause = self.cause or reason
