@@ -35,7 +35,7 @@ from ..sim.instruments import Listing, Pair
 from ..sim.limits import TierName
 from ..sim.records import LedgerEntry, OrderEvent
 from ..types import Instrument
-from .market import PaperMarket
+from .market import Change, Changes, PaperMarket
 
 ZERO = Decimal(0)
 
@@ -113,6 +113,7 @@ class PaperExchange:
         self._instruments = {symbol: _listed(decoder, symbol) for symbol in symbols}
         self._last = {symbol: _last_price(decoder, symbol) for symbol in self._instruments}
         self._seen: dict[str, int] = {}
+        self._raw: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
         self.core = ExchangeCore(
             seed=seed,
             now_ns=self.clock.now_ns,
@@ -205,9 +206,18 @@ class PaperExchange:
             return
         if market.is_blind or self._seen.get(symbol) != book.messages:
             self._seen[symbol] = book.messages
-            self._refuse_late_posts(market, book, now_ns)
-            market.show(book.bids, book.asks, book.exch_ns or 0, now_ns)
+            if market.is_blind:
+                self._raw[symbol] = ({}, {})
+                self._refuse_late_posts(market, book, now_ns)
+            market.show(self._changes(book), book.exch_ns or 0, now_ns)
         self._say(symbol, "")
+
+    def _changes(self, book: OrderBook) -> Changes:
+        """Compare a live book with what was shown of it last. Whole numbers are compared, few of them made exact."""
+        was_bids, was_asks = self._raw[book.symbol]
+        now_bids, now_asks = book.bids_raw, book.asks_raw
+        self._raw[book.symbol] = (dict(now_bids), dict(now_asks))
+        return _change(book, was_bids, now_bids), _change(book, was_asks, now_asks)
 
     def _say(self, symbol: str, reason: str) -> None:
         was = self.fills_wait.get(symbol, "")
@@ -235,9 +245,7 @@ class PaperExchange:
     # Making ------------------------------------------------------------------------------------------------------
 
     def _make_market(self, pair: Pair, rng: Random, now_ns: int) -> PaperMarket:
-        book = self._decoder.book(pair.symbol)
-        assert book is not None
-        return PaperMarket(pair, rng, now_ns, last=self._last[pair.symbol], depth=book.depth)
+        return PaperMarket(pair, rng, now_ns, last=self._last[pair.symbol])
 
     def _market(self, symbol: str) -> PaperMarket:
         market = self.core.market(symbol)
@@ -256,6 +264,17 @@ def _doubt(book: OrderBook | None, pair: Pair) -> str:
     if (book.price_scale, book.qty_scale) != (pair.price_precision, pair.qty_precision):
         return "the live book has other decimals than its pair"
     return ""
+
+
+def _change(book: OrderBook, was: Mapping[int, int], now: tuple[tuple[int, int], ...]) -> Change:
+    prices = {price for price, _ in now}
+    changed = [level for level in now if was.get(level[0]) != level[1]]
+    changed += [(price, 0) for price in was if price not in prices]
+    levels = {
+        Decimal(price).scaleb(-book.price_scale): Decimal(qty).scaleb(-book.qty_scale) for price, qty in changed
+    }
+    worst = Decimal(now[-1][0]).scaleb(-book.price_scale) if len(now) >= book.depth else None
+    return Change(levels, worst)
 
 
 def _exact(balances: Mapping[str, Decimal | int | str]) -> dict[str, Decimal | int | str]:

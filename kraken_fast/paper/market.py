@@ -26,9 +26,10 @@ was taken out of sight by `TAKEN_MAX`.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from ..sim.candles import Trade
 from ..sim.engine import Fill, Order, Side
@@ -36,11 +37,24 @@ from ..sim.instruments import Pair
 from ..sim.market import Market
 
 ZERO = Decimal(0)
-Level = tuple[Decimal, Decimal]
-
 TAKEN_MAX = 1_000
-"""Prices out of sight of which is remembered what was taken, a side. Beyond that the worst prices are forgotten first:
-they are the least likely to be reached again."""
+"""Prices of a side of which is remembered what was taken, besides those in sight. Of more, the worst that are out of
+sight are forgotten: they are the least likely to be reached again."""
+
+
+class Change(NamedTuple):
+    """What changed on one side of a live book.
+
+    Attributes:
+        levels: quantity by price; 0 for a level that went, or that left the live book's depth.
+        worst: the last price that the live book shows; None when it shows the side to its end.
+    """
+
+    levels: Mapping[Decimal, Decimal]
+    worst: Decimal | None
+
+
+Changes = tuple[Change, Change]
 
 
 @dataclass(slots=True)
@@ -95,10 +109,14 @@ class Outside:
         self.shown.clear()
         self.worst = ZERO if self.side == "sell" else Decimal("Infinity")
 
-    def show(self, levels: Sequence[Level], depth: int) -> None:
-        """Take over what the live book shows."""
-        self.shown = dict(levels)
-        self.worst = levels[-1][0] if len(levels) >= depth else None
+    def change(self, levels: Mapping[Decimal, Decimal], worst: Decimal | None) -> None:
+        """Take over which levels changed, 0 for those that went, and how far the live book reaches now."""
+        self.worst = worst
+        for price, qty in levels.items():
+            if qty:
+                self.shown[price] = qty
+            else:
+                self.shown.pop(price, None)
         for price, taken in list(self.taken.items()):
             if not self.sees(price):
                 continue
@@ -107,10 +125,10 @@ class Outside:
                 self.taken[price] = now
             else:
                 del self.taken[price]
-        if len(self.taken) > TAKEN_MAX + depth:
-            best_first = sorted(self.taken, reverse=self.side == "buy")
-            for price in best_first[TAKEN_MAX + depth :]:
-                del self.taken[price]
+        if len(self.taken) > TAKEN_MAX:
+            for price in sorted(self.taken, reverse=self.side == "buy")[TAKEN_MAX:]:
+                if not self.sees(price):
+                    del self.taken[price]
 
 
 class PaperMarket(Market):
@@ -121,17 +139,15 @@ class PaperMarket(Market):
         rng: of ids.
         now_ns: when it opens.
         last: the last price of the live market, which triggers and relative prices refer to until a trade comes.
-        depth: levels a side that the live book is subscribed to.
 
     Attributes:
         is_blind: the live book is not live, or was not shown yet.
     """
 
-    def __init__(self, pair: Pair, rng: random.Random, now_ns: int, *, last: Decimal, depth: int) -> None:
+    def __init__(self, pair: Pair, rng: random.Random, now_ns: int, *, last: Decimal) -> None:
         super().__init__(pair, rng, now_ns, levels=0, rate=0.0)
         self.is_blind = True
         self.may_trigger = False
-        self._depth = depth
         self._outside: dict[Side, Outside] = {"buy": Outside("buy"), "sell": Outside("sell")}
         self._places: dict[int, Place] = {}
         self._mark_ns = 0
@@ -149,12 +165,11 @@ class PaperMarket(Market):
 
     # The live market ---------------------------------------------------------------------------------------------
 
-    def show(self, bids: Sequence[Level], asks: Sequence[Level], exch_ns: int, now_ns: int) -> None:
-        """Mirror a live book.
+    def show(self, changes: Changes, exch_ns: int, now_ns: int) -> None:
+        """Mirror a live book; when the market was blind, all of it is a change.
 
         Args:
-            bids: price and quantity, best first; not crossed with the asks.
-            asks: likewise.
+            changes: of bids and of asks, see `Change`. The book that they make is not crossed.
             exch_ns: the exchange's time of it.
             now_ns: the paper exchange's.
         """
@@ -165,15 +180,15 @@ class PaperMarket(Market):
         self.is_blind, self.may_trigger = False, True
         self._mark_ns = max(self._mark_ns, exch_ns)
         events: list[tuple[Side, list[Fill]]] = []
-        for outside, levels in zip(self._outside.values(), (bids, asks), strict=True):
-            outside.show(levels, self._depth)
-            self._withdraw(outside)
+        for outside, change in zip(self._outside.values(), changes, strict=True):
+            outside.change(change.levels, change.worst)
+            self._withdraw(outside, change)
         for outside in self._outside.values():
             fills = self._meet_blind(outside)
             if fills:
                 events.append(("sell" if outside.side == "buy" else "buy", fills))
-        for outside in self._outside.values():
-            fills = self._enter(outside)
+        for outside, change in zip(self._outside.values(), changes, strict=True):
+            fills = self._enter(outside, change)
             if fills:
                 events.append((outside.side, fills))
         self._find_places()
@@ -268,9 +283,12 @@ class PaperMarket(Market):
 
     # Who meets whom ----------------------------------------------------------------------------------------------
 
-    def _withdraw(self, outside: Outside) -> None:
+    def _withdraw(self, outside: Outside, change: Change) -> None:
         """Take out of the engine what a side no longer has."""
-        for price, order_id in list(outside.orders.items()):
+        for price in change.levels:
+            order_id = outside.orders.get(price)
+            if order_id is None:
+                continue
             left = outside.left(price)
             order = self.engine.orders[order_id]
             if not left:
@@ -279,10 +297,10 @@ class PaperMarket(Market):
             elif left < order.qty:
                 self.engine.amend(order_id, left)
 
-    def _enter(self, outside: Outside) -> list[Fill]:
+    def _enter(self, outside: Outside, change: Change) -> list[Fill]:
         """Put into the engine what a side has more than before; it meets resting orders that it reaches."""
         found: list[Fill] = []
-        for price in outside.shown:
+        for price in sorted(change.levels, reverse=outside.side == "buy"):
             left = outside.left(price)
             if not left:
                 continue
@@ -307,7 +325,7 @@ class PaperMarket(Market):
             order = self.engine.orders[order_id]
             if not place.is_blind or order.side == outside.side:
                 continue
-            for price in outside.shown:
+            for price in sorted(outside.shown, reverse=outside.side == "buy"):
                 left = outside.left(price)
                 reached = price <= order.price if order.side == "buy" else price >= order.price
                 if not reached or order_id not in self.engine.orders:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from kraken_fast.paper.market import PaperMarket
+from kraken_fast.paper.market import Change, PaperMarket
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.account import Account, NewAccount
 from kraken_fast.sim.candles import Trade
@@ -41,7 +41,7 @@ class PaperBox:
         self.deposits = BALANCES if balances is None else balances
 
         def make(pair: Pair, rng: Random, now_ns: int) -> PaperMarket:
-            return PaperMarket(pair, rng, now_ns, last=Decimal(100), depth=depth)
+            return PaperMarket(pair, rng, now_ns, last=Decimal(100))
 
         self.core = ExchangeCore(
             [BTC],
@@ -55,6 +55,8 @@ class PaperBox:
         market = self.core.market(BTC)
         assert isinstance(market, PaperMarket)
         self.market = market
+        self._depth = depth
+        self._shown: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] = ({}, {})
         self._ids = itertools.count(1)
 
     @property
@@ -65,8 +67,18 @@ class PaperBox:
     def book(self, bids: Rows, asks: Rows, *, exch_ns: int | None = None) -> None:
         """Show a live book, best first."""
         self._step()
-        self.market.show(_levels(bids), _levels(asks), exch_ns or self.now_ns, self.now_ns)
+        if self.market.is_blind:
+            self._shown = ({}, {})
+        sides = (_levels(bids), _levels(asks))
+        changes = [self._change(was, now) for was, now in zip(self._shown, sides, strict=True)]
+        self._shown = sides
+        self.market.show((changes[0], changes[1]), exch_ns or self.now_ns, self.now_ns)
         self.check()
+
+    def _change(self, was: dict[Decimal, Decimal], now: dict[Decimal, Decimal]) -> Change:
+        changed = {price: qty for price, qty in now.items() if was.get(price) != qty}
+        gone = {price: Decimal(0) for price in was.keys() - now.keys()}
+        return Change({**changed, **gone}, [*now][-1] if len(now) >= self._depth else None)
 
     def blind(self) -> None:
         """The live book is not live any more."""
@@ -129,5 +141,5 @@ class PaperBox:
         self.core.advance()
 
 
-def _levels(rows: Rows) -> list[tuple[Decimal, Decimal]]:
-    return [(Decimal(price), Decimal(qty)) for price, qty in rows]
+def _levels(rows: Rows) -> dict[Decimal, Decimal]:
+    return {Decimal(price): Decimal(qty) for price, qty in rows}

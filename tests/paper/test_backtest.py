@@ -119,6 +119,22 @@ def test_a_strategy_may_end_by_itself_and_hear_the_market(recording: Path) -> No
     assert sum(fill.qty for fill in result.fills) == Decimal("0.001")
 
 
+def test_a_fill_is_told_at_once(recording: Path) -> None:
+    delays: list[int] = []
+
+    async def strategy(trading: PaperTrading) -> None:
+        while len(delays) < 3:
+            quote = trading.quote(BTC)
+            assert quote is not None
+            order = NewOrder(symbol=BTC, side="buy", order_type="limit", order_qty="0.002", limit_price=quote.bid)
+            placed = await trading.orders.submit(order)
+            await placed.filled()
+            delays.append(trading.exchange.clock.now_ns() - (placed.fills[-1].exch_ns or 0))
+
+    run(recording, strategy=strategy)
+    assert max(delays) <= 2_000_000
+
+
 def test_what_a_strategy_raises_comes_out(recording: Path) -> None:
     async def strategy(_trading: PaperTrading) -> None:
         raise ZeroDivisionError("mine")

@@ -123,6 +123,17 @@ async def test_a_resting_order_is_filled_by_a_live_trade() -> None:
         assert [fill.liquidity for fill in order.fills] == ["m"]
 
 
+async def test_an_order_meets_the_market_as_it_is_when_it_comes() -> None:
+    async with live() as ex, paper(ex) as trading:
+        (_, first_qty), (second, _) = ex.book(BTC).asks[:2]
+        ex.market(BTC).submit("buy", first_qty)
+        ex.flush()
+        await until(lambda: trading.quote(BTC).ask == second)
+        order = await trading.orders.add_order(symbol=BTC, side="buy", order_type="market", order_qty="0.0001")
+        await order.filled()
+        assert [fill.price for fill in order.fills] == [second]
+
+
 async def test_while_the_line_is_down_orders_wait_and_the_user_is_told() -> None:
     async with live() as ex, paper(ex) as trading:
         told: list[SourceChange] = []
