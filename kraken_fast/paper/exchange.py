@@ -38,6 +38,7 @@ from ..types import Instrument
 from .market import Change, Changes, PaperMarket
 
 ZERO = Decimal(0)
+RawLevel = tuple[int, int]
 
 _SYSTEM = ("online", "cancel_only", "post_only", "limit_only", "maintenance")
 _PAIR = (*_SYSTEM, "reduce_only", "work_in_progress", "delisted")
@@ -113,7 +114,7 @@ class PaperExchange:
         self._instruments = {symbol: _listed(decoder, symbol) for symbol in symbols}
         self._last = {symbol: _last_price(decoder, symbol) for symbol in self._instruments}
         self._seen: dict[str, int] = {}
-        self._raw: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
+        self._raw: dict[str, tuple[frozenset[RawLevel], frozenset[RawLevel]]] = {}
         self.core = ExchangeCore(
             seed=seed,
             now_ns=self.clock.now_ns,
@@ -207,7 +208,7 @@ class PaperExchange:
         if market.is_blind or self._seen.get(symbol) != book.messages:
             self._seen[symbol] = book.messages
             if market.is_blind:
-                self._raw[symbol] = ({}, {})
+                self._raw[symbol] = (frozenset(), frozenset())
                 self._refuse_late_posts(market, book, now_ns)
             market.show(self._changes(book), book.exch_ns or 0, now_ns)
         self._say(symbol, "")
@@ -215,9 +216,13 @@ class PaperExchange:
     def _changes(self, book: OrderBook) -> Changes:
         """Compare a live book with what was shown of it last. Whole numbers are compared, few of them made exact."""
         was_bids, was_asks = self._raw[book.symbol]
-        now_bids, now_asks = book.bids_raw, book.asks_raw
-        self._raw[book.symbol] = (dict(now_bids), dict(now_asks))
-        return _change(book, was_bids, now_bids), _change(book, was_asks, now_asks)
+        bids, asks = book.bids_raw, book.asks_raw
+        self._raw[book.symbol] = now_bids, now_asks = frozenset(bids), frozenset(asks)
+        is_full = len(bids) >= book.depth, len(asks) >= book.depth
+        return (
+            _change(book, was_bids, now_bids, bids[-1][0] if is_full[0] else None),
+            _change(book, was_asks, now_asks, asks[-1][0] if is_full[1] else None),
+        )
 
     def _say(self, symbol: str, reason: str) -> None:
         was = self.fills_wait.get(symbol, "")
@@ -266,15 +271,14 @@ def _doubt(book: OrderBook | None, pair: Pair) -> str:
     return ""
 
 
-def _change(book: OrderBook, was: Mapping[int, int], now: tuple[tuple[int, int], ...]) -> Change:
-    prices = {price for price, _ in now}
-    changed = [level for level in now if was.get(level[0]) != level[1]]
-    changed += [(price, 0) for price in was if price not in prices]
+def _change(book: OrderBook, was: frozenset[RawLevel], now: frozenset[RawLevel], worst: int | None) -> Change:
+    changed = dict.fromkeys((price for price, _ in was - now), 0)
+    changed.update(now - was)
     levels = {
-        Decimal(price).scaleb(-book.price_scale): Decimal(qty).scaleb(-book.qty_scale) for price, qty in changed
+        Decimal(price).scaleb(-book.price_scale): Decimal(qty).scaleb(-book.qty_scale)
+        for price, qty in changed.items()
     }
-    worst = Decimal(now[-1][0]).scaleb(-book.price_scale) if len(now) >= book.depth else None
-    return Change(levels, worst)
+    return Change(levels, None if worst is None else Decimal(worst).scaleb(-book.price_scale))
 
 
 def _exact(balances: Mapping[str, Decimal | int | str]) -> dict[str, Decimal | int | str]:
