@@ -133,8 +133,9 @@ async def _run(
     options: Mapping[str, Any],
 ) -> BacktestResult:
     feed = RecordedFeed(read(paths), depths, clock)
+    chance = {"rng": Random(f"{seed}/backtest"), "seed": seed}
     trading = connect_paper(
-        symbols, balances=balances, feed=feed, clock=clock, rng=Random(f"{seed}/backtest"), seed=seed, **options
+        symbols, balances=balances, feed=feed, clock=clock, **{"history_max": None, **chance, **options}
     )
     await feed.open()
     try:

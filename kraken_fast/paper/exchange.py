@@ -40,6 +40,10 @@ from .market import Change, Changes, PaperMarket
 ZERO = Decimal(0)
 RawLevel = tuple[int, int]
 
+HISTORY_MAX = 20_000
+"""Closed orders of an account on paper that are remembered at least; twice as many before the older half goes. Each has
+some 10 KB with its events, fills and ledger entries: 400 MB at most."""
+
 _SYSTEM = ("online", "cancel_only", "post_only", "limit_only", "maintenance")
 _PAIR = (*_SYSTEM, "reduce_only", "work_in_progress", "delisted")
 
@@ -74,6 +78,7 @@ class PaperExchange:
         balances: what the account begins with, by asset.
         tier: of the account, for its limits.
         volume_usd: what it traded in the last thirty days, for its fees.
+        history_max: closed orders that are remembered; None for all.
         seed: of ids and of the order in which answers and events leave.
         api_key, api_secret: of the account, base64; None to draw them.
         system: gives the live engine's state, None while nothing told it.
@@ -99,6 +104,7 @@ class PaperExchange:
         balances: Mapping[str, Decimal | int | str],
         tier: TierName = "intermediate",
         volume_usd: Decimal = ZERO,
+        history_max: int | None = HISTORY_MAX,
         seed: int = 0,
         api_key: str | None = None,
         api_secret: str | None = None,
@@ -107,6 +113,7 @@ class PaperExchange:
     ) -> None:
         self.clock = MarketClock(clock)
         self.fills_wait: dict[str, str] = {}
+        self._history_max = history_max
         self.wake: Callable[[], None] = lambda: None
         self._notice = notice
         self._decoder = decoder
@@ -182,6 +189,8 @@ class PaperExchange:
         for symbol, market in self._markets.items():
             self._follow(symbol)
             self._look(market)
+        if self._history_max is not None and len(self.account.orders) > self._history_max * 2:
+            self.account.forget(self._history_max)
 
     def _follow(self, symbol: str) -> None:
         """Take over what the live exchange says of a pair now."""

@@ -38,7 +38,7 @@ from ..rest.nonce import KeyState, MemoryNonces
 from ..sim.account import KEY_PREFIX
 from ..sim.limits import TIERS, TierName
 from ..trading import Trading
-from .exchange import PaperExchange
+from .exchange import HISTORY_MAX, PaperExchange
 from .wire import PaperWire
 
 _log = logging.getLogger("kraken_fast.paper")
@@ -71,6 +71,7 @@ def connect_paper(
     known_s: float = 180.0,
     record: str | Path | CaptureWriter | None = None,
     seed: int | None = None,
+    history_max: int | None = HISTORY_MAX,
     **advanced: Any,
 ) -> PaperTrading:
     """Prepare trading on paper; `async with` opens it. No key is needed.
@@ -90,6 +91,7 @@ def connect_paper(
         rest_url, ca_file, ready_s, known_s: as of `connect_trading`.
         record: a file, made anew, that gets every message of the private line on paper; or a CaptureWriter.
         seed: of ids, of the key, and of whether an answer or its event comes first; None to draw one.
+        history_max: closed orders that the paper exchange remembers at least; None for all.
         advanced: fields of `session.SessionSettings`, as of `connect_trading`.
 
     Raises:
@@ -121,7 +123,10 @@ def connect_paper(
             ready_s=ready_s, **line_of,
         )  # fmt: skip
     clock, rng = advanced.get("clock") or SystemClock(), advanced.get("rng") or SystemRandom()
-    plan = PaperPlan(names, balances, tier, Decimal(volume_usd), rng.getrandbits(64) if seed is None else seed)
+    if history_max is not None:
+        check_number("history_max", history_max, 1, whole=True)
+    number = rng.getrandbits(64) if seed is None else seed
+    plan = PaperPlan(names, balances, tier, Decimal(volume_usd), number, history_max)
     wire = PaperWire(latency_s=latency_ms / 1e3)
     if not isinstance(journal, Journal):
         journal = Journal(MemoryStorage(), clock) if journal is None else f"{journal}{SUFFIX}"
@@ -148,7 +153,7 @@ class PaperPlan:
     """What an account on paper begins with.
 
     Args:
-        symbols, balances, tier, volume_usd, seed: see `connect_paper`.
+        symbols, balances, tier, volume_usd, seed, history_max: see `connect_paper`.
 
     Attributes:
         key, secret: of the account, made of the seed; of no use anywhere else.
@@ -161,6 +166,7 @@ class PaperPlan:
         tier: TierName,
         volume_usd: Decimal,
         seed: int,
+        history_max: int | None,
     ) -> None:
         rng = Random(f"{seed}/paper")
         self.symbols = symbols
@@ -168,6 +174,7 @@ class PaperPlan:
         self.tier: TierName = tier
         self.volume_usd = volume_usd
         self.seed = seed
+        self.history_max = history_max
         self.key = f"{KEY_PREFIX}PAPER{rng.getrandbits(128):032x}"
         self.secret = base64.b64encode(rng.randbytes(64)).decode()
 
@@ -271,6 +278,7 @@ class PaperTrading(Trading):
             balances=plan.balances,
             tier=plan.tier,
             volume_usd=plan.volume_usd,
+            history_max=plan.history_max,
             seed=plan.seed,
             api_key=plan.key,
             api_secret=plan.secret,

@@ -278,3 +278,19 @@ def test_without_a_live_price_there_is_no_market() -> None:
     live.decoder.want_book("ETH/USD", 10)
     with pytest.raises(StaleDataError):
         PaperExchange(live.decoder, ["ETH/USD"], clock=live.clock, balances={})
+
+
+def test_what_is_remembered_is_bounded_and_balances_stay() -> None:
+    paper = Paper(history_max=5)
+    paper.exchange.core.desk.limit_orders = False
+    kept = paper.order("buy", "0.001", "50000")
+    for _ in range(30):
+        paper.live.step()
+        paper.order("buy", "0.0001", kind="market")
+        paper.check()
+        account = paper.exchange.account
+        assert len(account.orders) <= 11
+        assert len(account.ledger) <= 2 + 11 * 2 * 3
+        assert len(account.events) <= 11 * 8
+    assert account.orders[kept.order_id].live
+    assert account.balances["BTC"] == USD["BTC"] + Decimal("0.0030")

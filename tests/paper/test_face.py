@@ -225,6 +225,7 @@ async def test_a_feed_that_is_given_keeps_its_callbacks_and_stays_open() -> None
         ({"volume_usd": 1.5}, "volume_usd"),
         ({"latency_ms": -1}, "latency_ms"),
         ({"book_depth": 7}, "book_depth"),
+        ({"history_max": 0}, "history_max"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )
