@@ -343,7 +343,7 @@ class OrderTable:
             self.counts.fills += len(order.fills) - fills
         if order.amending is not None and order.amending.state == "applied":
             self.amending.pop(order.name, None)
-        ratecount = getattr(row, "ratecount", None)
+        ratecount = row.ratecount
         if ratecount is not None and order.symbol:
             self.budget.pair(order.symbol).correct(float(ratecount), at_ns)
         return order
