@@ -23,6 +23,7 @@ loop's `create_connection`: under a loop of virtual time the very same code runs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -187,6 +188,8 @@ class Connection:
         self._has_ponged = False
         self._asked_ns: int | None = None
         self._closing_since_ns: int | None = None
+        self._hurried = asyncio.Event()
+        self._may_hurry = False
 
     # What the owner calls ------------------------------------------------------------------------------------
 
@@ -232,6 +235,13 @@ class Connection:
             raise TransportError(f"line to {self._dialer.host} holds {unsent} unsent bytes; nothing was sent")
         self.listener.send(text)
 
+    def hurry(self) -> bool:
+        """Wait no longer for the next attempt; returns False where none is waited for, or the wait must be kept."""
+        if not self._may_hurry or self.state is not LineState.BACKOFF or self._hurried.is_set():
+            return False
+        self._hurried.set()
+        return True
+
     def recycle(self, reason: str) -> None:
         """Drop the present connection, if there is one, and connect again."""
         if self.state in _OPEN:
@@ -269,8 +279,9 @@ class Connection:
         delay_s = 0.0
         try:
             while True:
+                self._hurried.clear()
                 self._to(LineState.BACKOFF, f"next attempt in {delay_s:.3f} s")
-                await asyncio.sleep(delay_s)
+                await self._pause(delay_s)
                 while (wait_s := self._budget_wait_s()) > 0.0:  # noqa: ASYNC110 - other processes set no event
                     await asyncio.sleep(wait_s)
                 reason = await self._attempt()
@@ -282,6 +293,12 @@ class Connection:
             self._to(LineState.CLOSED, "internal error")
         finally:
             self._stop_watch()
+
+    async def _pause(self, delay_s: float) -> None:
+        # Not wait_for: before Python 3.12 it may swallow a cancellation that comes with the event.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._hurried.wait()
 
     async def _attempt(self) -> TransportError:
         """Make one connection and wait for its end. Returns why it ended."""
@@ -438,6 +455,7 @@ class Connection:
     def _delay_after(self, reason: TransportError) -> float:
         """Seconds until the next attempt. Raises when there must be none."""
         now_ns = self._clock.monotonic_ns
+        self._may_hurry = False
         floor_s = _CAREFUL_S if self.in_maintenance else 0.0
         if isinstance(reason, TlsError):
             return self._backoff.after_refusal(now_ns, floor_s=floor_s)
@@ -449,6 +467,7 @@ class Connection:
                 return self._backoff.after_refusal(now_ns, floor_s=floor_s)
         if isinstance(reason, ConnectionLostError) and reason.code in _CAREFUL_CODES:
             floor_s = max(floor_s, _CAREFUL_S)
+        self._may_hurry = floor_s == 0.0
         return self._backoff.after_loss(now_ns, floor_s=floor_s)
 
     def _budget_wait_s(self) -> float:

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Coroutine
-from dataclasses import dataclass, fields
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import ManualClock
+from kraken_fast.core.execution import Execution
 from kraken_fast.errors import ResponseError
 from kraken_fast.orders.entry import OrderEntry
 from kraken_fast.orders.journal import Journal, MemoryStorage, Sync
@@ -48,43 +48,19 @@ class CrashError(BaseException):
     """The client's process dies here."""
 
 
-@dataclass
-class Row:
-    """One row of `executions`, its numbers exact, what it did not bring None."""
-
-    exec_type: str = ""
-    order_status: str | None = None
-    order_id: str = ""
-    cl_ord_id: str | None = None
-    order_userref: int | None = None
-    exec_id: str | None = None
-    trade_id: int | None = None
-    symbol: str | None = None
-    side: str | None = None
-    order_type: str | None = None
-    order_qty: Decimal | None = None
-    limit_price: Decimal | None = None
-    cum_qty: Decimal | None = None
-    cum_cost: Decimal | None = None
-    avg_price: Decimal | None = None
-    last_qty: Decimal | None = None
-    last_price: Decimal | None = None
-    cost: Decimal | None = None
-    liquidity_ind: str | None = None
-    reason: str | None = None
-    ratecount: int | None = None
-    recovered: bool = False
-    fees: Any = ()
-    fee_usd_equiv: Decimal | None = None
+MEMBERS = frozenset(
+    (
+        "exec_type", "order_status", "order_id", "cl_ord_id", "order_userref", "exec_id", "trade_id", "symbol", "side",
+        "order_type", "order_qty", "limit_price", "cum_qty", "cum_cost", "avg_price", "last_qty", "last_price", "cost",
+        "liquidity_ind", "reason", "ratecount", "fee_usd_equiv",
+    )
+)  # fmt: skip
 
 
-NAMES = {each.name for each in fields(Row)}
-
-
-def row_of(members: dict[str, Any]) -> Row:
-    known = {name: value for name, value in members.items() if name in NAMES}
-    known["fees"] = tuple((fee["asset"], fee["qty"]) for fee in members.get("fees", ()))
-    return Row(**known)
+def row_of(members: dict[str, Any]) -> Execution:
+    known = {name: value for name, value in members.items() if name in MEMBERS}
+    fees = [(fee["asset"], fee["qty"]) for fee in members.get("fees", ())]
+    return Execution(recovered=False, fees=fees, **known)
 
 
 def ns_of(text: str | None) -> int | None:

@@ -30,7 +30,7 @@ FLOORS = [
     {"config", "policy", "auth"},
     {"rest"},
     {"subscription_records", "private/tokens"},
-    {"dial", "subscriptions", "transport", "events", "replay"},
+    {"hangup", "dial", "subscriptions", "transport", "events", "replay"},
     {"session"},
     {"feed", "private"},
     {"orders"},

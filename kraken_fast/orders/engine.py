@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, Protocol
 
 from ..core.clock import Clock, SystemClock
+from ..core.execution import Execution
 from ..errors import (
     ClosedError,
     ExchangeError,
@@ -29,15 +30,15 @@ from ..errors import (
     UnknownSymbolError,
 )
 from ..policy import SECOND_NS
+from ..private.line import TradingLine, Written
 from ..rest.exchange_time import ExchangeTime
 from ..types import Ack, Instrument, SystemStatus
 from .deadman import DISARM_PHASES, DeadMansSwitch, SwitchState
 from .journal import Journal
-from .line import TradingLine, Written
 from .live_order import Order
 from .pretrade import Quotes
 from .rate import TradingBudget
-from .records import ExecutionLike, OrderState
+from .records import OrderState
 from .request import Stamps, encode_request
 from .resolution import PING_AGAIN_NS, Resolution, Sweep
 from .rules import check_states
@@ -330,7 +331,7 @@ class OrderCore:
         if self.table.unknown or self.table.amending:
             self._pump_soon()
 
-    def on_executions(self, rows: Sequence[ExecutionLike], *, snapshot: bool) -> None:
+    def on_executions(self, rows: Sequence[Execution], *, snapshot: bool) -> None:
         """See `LineListener`."""
         now_ns = self.clock.monotonic_ns
         named: set[str] = set()

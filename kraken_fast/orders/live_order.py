@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ..core.execution import Execution
 from ..errors import (
     ClosedError,
     ExchangeError,
@@ -21,7 +22,7 @@ from ..errors import (
     OrderRejectedError,
     OutcomeUnknownError,
 )
-from .records import FOLLOWS, Evidence, ExecutionLike, Fill, OrderState
+from .records import FOLLOWS, Evidence, Fill, OrderState
 
 _log = logging.getLogger("kraken_fast.orders")
 
@@ -325,7 +326,7 @@ class Order:
         detail = error.code if isinstance(error, ExchangeError) else str(error)
         return self.move(state, kind, at_ns, detail)
 
-    def take(self, row: ExecutionLike, at_ns: int) -> bool:
+    def take(self, row: Execution, at_ns: int) -> bool:
         """Apply a row of `executions`, or one that recovery made. Returns whether it said anything new."""
         if self.order_id is None and row.order_id:
             self.order_id = row.order_id
@@ -357,7 +358,7 @@ class Order:
             self.wake()
         return is_news
 
-    def _take_fill(self, row: ExecutionLike) -> bool:
+    def _take_fill(self, row: Execution) -> bool:
         if row.exec_id is None or row.last_qty is None or row.last_price is None:
             return False
         if self._exec_ids is None or self._fills is None:
@@ -366,11 +367,11 @@ class Order:
             return False
         self._exec_ids.add(row.exec_id)
         cost = row.cost if row.cost is not None else row.last_qty * row.last_price
-        fees = _fees_of(row)
+        fees = tuple((fee.asset, fee.qty) for fee in row.fees)
         self._fills.append(
             Fill(
                 row.exec_id, row.last_qty, row.last_price, cost, fees, row.liquidity_ind or "", row.trade_id,
-                getattr(row, "timestamp_ns", None), row.recovered,
+                row.timestamp_ns, row.recovered,
             )
         )  # fmt: skip
         for asset, amount in fees:
@@ -381,16 +382,15 @@ class Order:
         self.cost = max(self.cost, self._fill_cost)
         return True
 
-    def _take_sums(self, row: ExecutionLike) -> None:
+    def _take_sums(self, row: Execution) -> None:
         if row.cum_qty is not None and row.cum_qty > self._cum_qty:
             self._cum_qty = row.cum_qty
         if row.cum_cost is not None and row.cum_cost > self.cost:
             self.cost = row.cum_cost
-        usd = getattr(row, "fee_usd_equiv", None)
-        if usd is not None and row.cum_qty is not None:
-            self.fee_usd_equiv = usd
+        if row.fee_usd_equiv is not None and row.cum_qty is not None:
+            self.fee_usd_equiv = row.fee_usd_equiv
 
-    def _take_terms(self, row: ExecutionLike, amending: Amending, at_ns: int) -> None:
+    def _take_terms(self, row: Execution, amending: Amending, at_ns: int) -> None:
         """See whether a row shows the new terms: that it is of an amend does not say that it is of this one."""
         if row.recovered or not (amending.is_open or amending.state == "acknowledged"):
             return
@@ -400,7 +400,7 @@ class Order:
             self.add_evidence("event", at_ns, f"amend applied: {row.exec_type} shows the new terms")
             self.wake()
 
-    def _state_told(self, row: ExecutionLike) -> OrderState | None:
+    def _state_told(self, row: Execution) -> OrderState | None:
         is_whole = self.order_qty is not None and 0 < self.order_qty <= self._cum_qty
         if is_whole and not (self.amending is not None and self.amending.is_open):  # it may be for more by now
             if row.exec_type not in ("canceled", "expired"):
@@ -415,11 +415,6 @@ class Order:
         return state
 
 
-def _said(row: ExecutionLike) -> str:
+def _said(row: Execution) -> str:
     what = f"{row.exec_type} {row.exec_id or ''}".rstrip()
     return f"{'recovered ' if row.recovered else ''}{what} of {row.order_id}"
-
-
-def _fees_of(row: ExecutionLike) -> tuple[tuple[str, Decimal], ...]:
-    fees: Any = getattr(row, "fees", None) or ()
-    return tuple((fee[0], fee[1]) if isinstance(fee, tuple) else (fee.asset, fee.qty) for fee in fees)

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+from ..core.execution import Execution
 from ..policy import SECOND_NS
 from ..rest.exchange_time import ExchangeTime
 from .live_order import Order
@@ -74,34 +74,6 @@ class Sweep:
     since_s: int | None
     until_s: int | None
     with_fills: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Queried:
-    """An order as a query found it, in the words of `executions`."""
-
-    order_id: str
-    cl_ord_id: str | None
-    order_userref: int | None
-    exec_type: str
-    order_status: str
-    order_qty: Decimal | None
-    limit_price: Decimal | None
-    cum_qty: Decimal | None
-    cum_cost: Decimal | None
-    reason: str | None = None
-    symbol: str | None = None
-    side: str | None = None
-    order_type: str | None = None
-    exec_id: str | None = None
-    trade_id: int | None = None
-    avg_price: Decimal | None = None
-    last_qty: Decimal | None = None
-    last_price: Decimal | None = None
-    cost: Decimal | None = None
-    liquidity_ind: str | None = None
-    ratecount: int | None = None
-    recovered: bool = True
 
 
 @dataclass(slots=True)
@@ -380,7 +352,7 @@ class Resolution:
             self._table.settle_amend(order, "applied", now_ns, "the order is listed with the new terms", "query")
 
 
-def queried(info: Any) -> Queried:
+def queried(info: Any) -> Execution:
     """Say what a query found in the words of `executions`: REST calls a filled order closed."""
     exec_type, status = {
         "pending": ("pending_new", "pending_new"),
@@ -388,10 +360,10 @@ def queried(info: Any) -> Queried:
         "closed": ("filled", "filled"),
         "canceled": ("canceled", "canceled"),
         "expired": ("expired", "expired"),
-    }.get(info.status, ("status", ""))
+    }.get(info.status, ("status", None))
     terms = info.terms
     limit = terms.price if terms.ord_type in ("limit", "iceberg") else terms.price2
-    return Queried(
+    return Execution(
         order_id=info.order_id,
         cl_ord_id=info.cl_ord_id,
         order_userref=info.userref or None,

@@ -22,13 +22,14 @@ from typing import Any
 
 import orjson
 
+from ..core.execution import Execution
 from ..errors import ExchangeError, JournalError, OrderRejectedError, OutcomeUnknownError
 from ..rest.error_table import CallFacts, error_of
 from ..types import Ack
 from .journal import Journal
 from .live_order import ZERO, Order
 from .rate import TradingBudget
-from .records import ExecutionLike, OrderState
+from .records import OrderState
 from .request import encode_params
 
 _log = logging.getLogger("kraken_fast.orders")
@@ -340,7 +341,7 @@ class OrderTable:
         is_done = b"true" if state in ("acknowledged", "applied") else b"false"
         self._write_end(b'{"k":"amended","n":%s,"done":%s}' % (orjson.dumps(order.name), is_done))
 
-    def on_execution(self, row: ExecutionLike, at_ns: int) -> Order | None:
+    def on_execution(self, row: Execution, at_ns: int) -> Order | None:
         """Apply one row of `executions`. Returns the order that it is about, None if it is about none that lives."""
         order = self._order_of(row)
         if order is None:
@@ -361,7 +362,7 @@ class OrderTable:
             self.budget.pair(order.symbol).correct(float(ratecount), at_ns)
         return order
 
-    def _order_of(self, row: ExecutionLike) -> Order | None:
+    def _order_of(self, row: Execution) -> Order | None:
         order = self._names.get(row.cl_ord_id) if row.cl_ord_id else None
         if order is None and row.order_id:
             order = self._order_ids.get(row.order_id) or self.external.get(row.order_id)
@@ -374,7 +375,7 @@ class OrderTable:
             order = self._add_external(row)
         return order
 
-    def _add_external(self, row: ExecutionLike) -> Order:
+    def _add_external(self, row: Execution) -> Order:
         if len(self.external) >= EXTERNAL_MAX:
             self._drop_external(next(iter(self.external)))
         order = Order(row.order_id, row.symbol or "", {}, is_external=True)

@@ -11,7 +11,7 @@ Source: websocket-v2.md sections 5, 12, 13; faults.md O12, O13.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from ..config import Endpoints
 from ..core.balance_store import BalanceUpdate
@@ -23,37 +23,10 @@ from ..subscription_records import Event as SubscriptionEvent
 from ..subscription_records import EventKind
 from ..transport import LineState
 from ..types import Ack, SystemStatus
+from .line import LineListener, Written
 from .tokens import Tokens
 
 CHANNELS = ("executions", "balances")
-
-
-class LineListener(Protocol):
-    """Who hears the line. Every method is called in the order in which things arrived."""
-
-    def on_up(self) -> None:
-        """The line is subscribed to `executions`, and its snapshot was told."""
-        ...
-
-    def on_down(self, reason: str) -> None:
-        """The line ended: requests without an answer will get none."""
-        ...
-
-    def on_reply(self, ack: Ack) -> None:
-        """The exchange answered a request, whoever sent it."""
-        ...
-
-    def on_executions(self, rows: Sequence[Execution], *, snapshot: bool) -> None:
-        """Reports; a snapshot lists all open orders, and comes before `on_up`."""
-        ...
-
-    def on_status(self, status: SystemStatus) -> None:
-        """The exchange told its state."""
-        ...
-
-    def on_rate_limit(self, points_max: int) -> None:
-        """The acknowledgement of `executions` told the threshold of the trading counter."""
-        ...
 
 
 class AccountListener(Protocol):
@@ -139,7 +112,7 @@ class PrivateSession(Session):
             raise TransportError("the private line has no token; nothing was sent")
         return token.reveal().decode()
 
-    def send(self, text: bytes) -> Literal["written", "never_left"]:
+    def send(self, text: bytes) -> Written:
         """Write a message. `never_left` if it is certain, by state, that no byte of it left or ever will."""
         try:
             if self.connection is None:
