@@ -34,6 +34,7 @@ FLOORS = [
     {"session"},
     {"feed", "private"},
     {"orders"},
+    {"trading"},
     {"coordination"},
     {"cli", "examples", "__main__"},
 ]

@@ -296,6 +296,7 @@ class OrderCore:
             raise
         else:
             settle(result)
+            self._doubt_unheard(orders)
         self._pump()
 
     # What is heard -----------------------------------------------------------------------------------------------
@@ -327,8 +328,24 @@ class OrderCore:
             return
         if ack.req_id is None or ack.req_id < REQ_ID_FIRST:
             return
+        pending = self.table.pending(ack.req_id)
         self.table.on_reply(ack, now_ns)
+        if pending is not None:
+            self._doubt_unheard(pending.orders)
         if self.table.unknown or self.table.amending:
+            self._pump_soon()
+
+    def _doubt_unheard(self, orders: Sequence[Order]) -> None:
+        """Have orders looked up whose answer came behind a gap of the stream: their events may lie in it.
+
+        The snapshot after the gap did not speak of them either, for they were not known to live then. A line that is
+        down has its next snapshot yet to come.
+        """
+        unheard = [
+            order for order in orders if order.state is _S.ACKED and not self._line.gapless_since(order.sent_ns)
+        ]
+        if unheard and self._line.is_up:
+            self.resolution.doubt(unheard, self.clock.monotonic_ns)
             self._pump_soon()
 
     def on_executions(self, rows: Sequence[Execution], *, snapshot: bool) -> None:
@@ -337,7 +354,8 @@ class OrderCore:
         named: set[str] = set()
         for row in rows:
             order = self.table.on_execution(row, now_ns)
-            if order is not None and not row.recovered and row.exec_type != "trade":  # snapshots list old fills, too
+            # Fills in a snapshot are the last ones of all orders: they do not say that an order is open.
+            if order is not None and not row.recovered and not (snapshot and row.exec_type == "trade"):
                 named.add(order.name)
                 self.resolution.seen(order.name)
         if snapshot:

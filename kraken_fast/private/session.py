@@ -78,6 +78,7 @@ class PrivateSession(Session):
         """Threshold of the trading counter, as the exchange told it; it says which tier the account has."""
         self._account = account
         self._listener: LineListener | None = None
+        self._is_told_up = False
         self._snapshot: list[Execution] = []
         self._asked_ns = 0
         self._live_since_ns: dict[str, int] = {}
@@ -87,8 +88,10 @@ class PrivateSession(Session):
     # For order entry -----------------------------------------------------------------------------------------
 
     def listen(self, listener: LineListener) -> None:
-        """Have everything told to a listener; there is one."""
+        """Have everything told to a listener; there is one. A line that is up tells its snapshot anew."""
         self._listener = listener
+        if "executions" in self._live_since_ns:
+            self._begin_afresh("executions", "somebody listens from now on")
 
     @property
     def is_up(self) -> bool:
@@ -160,6 +163,7 @@ class PrivateSession(Session):
             self._account.on_reports(rows, snapshot=True, exchange_ns=self._asked_ns)
             if self._listener is not None:
                 self._listener.on_executions(rows, snapshot=True)
+                self._is_told_up = True
                 self._listener.on_up()
         self._account.on_channel_live(channel)
 
@@ -204,10 +208,10 @@ class PrivateSession(Session):
     def on_down(self, reason: TransportError, epoch: int) -> None:
         """The connection, or the attempt at one, is over."""
         super().on_down(reason, epoch)
-        was_up = "executions" in self._live_since_ns
+        was_told_up, self._is_told_up = self._is_told_up, False
         for channel in CHANNELS:
             self._lose(channel, str(reason))
-        if was_up and self._listener is not None:
+        if was_told_up and self._listener is not None:
             self._listener.on_down(str(reason))
 
     def _take_event(self, event: SubscriptionEvent) -> None:
