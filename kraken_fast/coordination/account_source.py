@@ -1,4 +1,4 @@
-"""Balances and open orders: the account's own stream first, where one was given, else REST.
+"""Balances and open orders: the account's own stream first, where there is one, else REST.
 
 REST counts the account's calls apart from public ones, so they wait for nothing else. Its account queries may show
 what was up to a minute ago; each reading says `rest` and how old the answer is.
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..core.clock import Clock
 from ..errors import ConfigError, KrakenFastError, NoSourceError, StaleDataError
+from ..events import SourceChange
 from ..names import canonical_asset
 from ..rest.endpoints import RestClient
 from .readings import Balance, Balances, OpenOrders
@@ -67,8 +68,18 @@ class AccountSource:
         self._clock = clock
         self._shares = shares
         self._has_key = has_key
+        self._source = "starting"
         self._balances: tuple[dict[str, tuple[Decimal, Decimal, Decimal]], int] | None = None
         self._orders: tuple[OpenOrders, int] | None = None
+
+    def look(self) -> SourceChange | None:
+        """Tell whether the stream began or ceased to be live since the last look."""
+        if self._stream is None:
+            return None
+        quality = self._stream.quality
+        new = "websocket" if quality == "live" else "rest" if self._has_key else "none"
+        old, self._source = self._source, new
+        return None if new == old else SourceChange("account", "", old, new, f"the account's stream is {quality}")
 
     async def balance(self, asset: str, max_age_ms: float | None, *, strict: bool) -> Balance:
         """Get one balance; zero if the account never had it."""
