@@ -122,6 +122,11 @@ class AccountLine:
     # What AccountSource asks -------------------------------------------------------------------------------------
 
     @property
+    def state(self) -> str:
+        """Of the line: down, backoff, connecting, live, suspect, closed."""
+        return "down" if self.account is None else self.account.state
+
+    @property
     def quality(self) -> str:
         """How far orders can be trusted; none while there is no account."""
         return "none" if self.account is None else self.account.quality

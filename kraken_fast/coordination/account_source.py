@@ -14,6 +14,7 @@ from ..errors import ConfigError, KrakenFastError, NoSourceError, StaleDataError
 from ..events import SourceChange
 from ..names import canonical_asset
 from ..rest.endpoints import RestClient
+from .health import AccountHealth
 from .readings import Balance, Balances, OpenOrders
 from .shares import ShareLedger
 
@@ -80,6 +81,22 @@ class AccountSource:
         new = "websocket" if quality == "live" else "rest" if self._has_key else "none"
         old, self._source = self._source, new
         return None if new == old else SourceChange("account", "", old, new, f"the account's stream is {quality}")
+
+    def health(self) -> AccountHealth | None:
+        """Tell how the account is read; None without a key and a stream."""
+        stream = self._stream
+        if stream is None:
+            return None if not self._has_key else AccountHealth(
+                source="rest", line="", quality="none", age_ms=None, assets=0, open_orders=0
+            )
+        return AccountHealth(
+            source="websocket" if stream.quality == "live" else "rest" if self._has_key else "none",
+            line=getattr(stream, "state", ""),
+            quality=stream.quality,
+            age_ms=stream.age_ms,
+            assets=len(stream.balances()),
+            open_orders=len(stream.open_orders()),
+        )
 
     async def balance(self, asset: str, max_age_ms: float | None, *, strict: bool) -> Balance:
         """Get one balance; zero if the account never had it."""

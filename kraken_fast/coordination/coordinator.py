@@ -656,6 +656,7 @@ class UnifiedDataCoordinator:
             events=dict(self._delivery.counts),
             stages_ns={name: percentiles_ns(histogram) for name, histogram in self.stages.items()},
             callback_failures=self._delivery.failures + self._delivery.python_failures,
+            account=self._account.health(),
         )
 
     def measure_stages(self) -> None:
