@@ -27,6 +27,7 @@ from .config import Endpoints, LineSettings, is_loopback
 from .core.clock import Clock
 from .core.listener import LineListener
 from .errors import ConfigError, ConnectError, HandshakeError, TlsError, TransportError, printable
+from .hangup import HangupWatch
 from .policy import SECOND_NS, MemoryAttempts, ns_until_free
 
 _log = logging.getLogger("kraken_fast.dial")
@@ -42,11 +43,18 @@ class LineProtocol(WSProtocol):  # type: ignore[misc]  # untyped, see the import
 
     sockets: set[LineProtocol]
     cause = ""
+    watch: HangupWatch | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Note the socket as open."""
         super().connection_made(transport)
         self.sockets.add(self)
+        if not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+            self.watch = HangupWatch(transport.get_extra_info("socket"), self._on_hangup)
+
+    def _on_hangup(self, reason: str) -> None:
+        self.cause = self.cause or reason
+        self.abort()
 
     def eof_received(self) -> bool:
         """Note an end without a close frame."""
@@ -57,6 +65,8 @@ class LineProtocol(WSProtocol):  # type: ignore[misc]  # untyped, see the import
         """Note the socket as closed."""
         if exc is not None:
             self.cause = str(exc) or type(exc).__name__
+        if self.watch is not None:
+            self.watch.close()
         self.sockets.discard(self)
         super().connection_lost(exc)
 

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Coroutine
-from dataclasses import dataclass, fields
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import ManualClock
+from kraken_fast.core.execution import Execution
 from kraken_fast.errors import ResponseError
 from kraken_fast.orders.entry import OrderEntry
 from kraken_fast.orders.journal import Journal, MemoryStorage, Sync
@@ -40,48 +40,27 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
+WIRE = {"add": b"add_order", "batch": b"batch_add", "amend": b"amend_order", "edit": b"edit_order"}
+"""Methods, by the words that the journal has for them."""
+
 
 class CrashError(BaseException):
     """The client's process dies here."""
 
 
-@dataclass
-class Row:
-    """One row of `executions`, its numbers exact, what it did not bring None."""
-
-    exec_type: str = ""
-    order_status: str | None = None
-    order_id: str = ""
-    cl_ord_id: str | None = None
-    order_userref: int | None = None
-    exec_id: str | None = None
-    trade_id: int | None = None
-    symbol: str | None = None
-    side: str | None = None
-    order_type: str | None = None
-    order_qty: Decimal | None = None
-    limit_price: Decimal | None = None
-    cum_qty: Decimal | None = None
-    cum_cost: Decimal | None = None
-    avg_price: Decimal | None = None
-    last_qty: Decimal | None = None
-    last_price: Decimal | None = None
-    cost: Decimal | None = None
-    liquidity_ind: str | None = None
-    reason: str | None = None
-    ratecount: int | None = None
-    recovered: bool = False
-    fees: Any = ()
-    fee_usd_equiv: Decimal | None = None
+MEMBERS = frozenset(
+    (
+        "exec_type", "order_status", "order_id", "cl_ord_id", "order_userref", "exec_id", "trade_id", "symbol", "side",
+        "order_type", "order_qty", "limit_price", "cum_qty", "cum_cost", "avg_price", "last_qty", "last_price", "cost",
+        "liquidity_ind", "reason", "ratecount", "fee_usd_equiv",
+    )
+)  # fmt: skip
 
 
-NAMES = {each.name for each in fields(Row)}
-
-
-def row_of(members: dict[str, Any]) -> Row:
-    known = {name: value for name, value in members.items() if name in NAMES}
-    known["fees"] = tuple((fee["asset"], fee["qty"]) for fee in members.get("fees", ()))
-    return Row(**known)
+def row_of(members: dict[str, Any]) -> Execution:
+    known = {name: value for name, value in members.items() if name in MEMBERS}
+    fees = [(fee["asset"], fee["qty"]) for fee in members.get("fees", ())]
+    return Execution(recovered=False, fees=fees, **known)
 
 
 def ns_of(text: str | None) -> int | None:
@@ -107,6 +86,7 @@ class BoxLine(asyncio.Protocol):
         self.listener: Any = None
         self.refuses_writes = False
         self.crash_at = ""
+        self.crash_on = "add"
         self._since_ns = 0
         self._sequence = 0
         self._transport: Any = None
@@ -125,11 +105,13 @@ class BoxLine(asyncio.Protocol):
     def send(self, text: bytes) -> str:
         if not self.is_up or self.refuses_writes:
             return "never_left"
-        is_add = b'"add_order"' in text or b'"batch_add"' in text
-        if self.crash_at == "before send" and is_add:
+        is_it = text.startswith(b'{"method":"%s' % WIRE[self.crash_on])
+        if self.crash_at == "before send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
         self._write(text)
-        if self.crash_at == "after send" and is_add:
+        if self.crash_at == "after send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
         return "written"
 
@@ -245,20 +227,29 @@ class CrashingStorage(MemoryStorage):
     """Keeps the bytes over crashes, and dies where it is told to."""
 
     crash_at = ""
+    crash_on = "add"
+    is_dead = False
     fails = False
     tears_at = 40
 
     def append(self, data: bytes) -> None:
         if self.fails:
             raise OSError(28, "No space left on device")
-        is_intent = b'{"k":"add"' in data or b'{"k":"batch"' in data
+        if self.is_dead:  # nothing is written or sent by whoever is still running
+            if b'"p":{' in data:
+                raise CrashError
+            return
+        is_intent = b'{"k":"%s"' % self.crash_on.encode() in data
         if is_intent and self.crash_at == "before journal":
+            self.is_dead = True
             raise CrashError
         if is_intent and self.crash_at == "torn journal":
             super().append(data[: self.tears_at])
+            self.is_dead = True
             raise CrashError
         super().append(data)
         if is_intent and self.crash_at == "after journal":
+            self.is_dead = True
             raise CrashError
 
 
@@ -359,6 +350,7 @@ class OrderWorld:
         self, *, with_rest: bool = True, quotes: bool = False, wait: bool = True, **settings: Any
     ) -> OrderEntry:
         """Begin a run of the client on whatever the journal holds."""
+        self.storage.is_dead = False
         self.line = BoxLine(self, self.token())
         self._lines.append(asyncio.ensure_future(self.line.run()))
         self.rest = self.make_rest()

@@ -30,10 +30,11 @@ FLOORS = [
     {"config", "policy", "auth"},
     {"rest"},
     {"subscription_records", "private/tokens"},
-    {"dial", "subscriptions", "transport", "events", "replay"},
+    {"hangup", "dial", "subscriptions", "transport", "events", "replay"},
     {"session"},
     {"feed", "private"},
     {"orders"},
+    {"trading"},
     {"coordination"},
     {"cli", "examples", "__main__"},
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from test_orders_torture import ABSENT, Torture
+from orders.test_torture import ABSENT, Torture
 
 from kraken_fast.orders.live_order import Order
 from kraken_fast.orders.records import OrderState
