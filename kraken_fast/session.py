@@ -318,6 +318,8 @@ class Session(Callbacks):
             self.refused[key] = event.error
             self._awaited.discard(key)
             self._notice(Refused(event.error, self.name))
+            if event.kind is EventKind.LOST:
+                self._doubt_line(event)
         elif event.kind is EventKind.DELIVERING:
             self.refused.pop(key, None)
             self._awaited.discard(key)
@@ -327,6 +329,11 @@ class Session(Callbacks):
             self.connection.recycle(f"{event.channel} {event.symbol}: {event.reason}")
         elif event.kind is EventKind.WARNED:
             _log.info("the exchange warns about %s: %s", event.channel, event.reason)
+
+    def _doubt_line(self, event: SubscriptionEvent) -> None:
+        """A line that answered nothing at all is dead though it came up: silence is judged from the first answer on."""
+        if self.connection is not None and not self.connection.is_answered:
+            self.connection.recycle(f"{event.channel} {event.symbol}: {event.reason}, nor anything else")
 
     def _distrust(self, event: SubscriptionEvent) -> None:
         """A subscription gets nothing until its next snapshot, or the exchange's word on it is wrong time and again."""

@@ -216,6 +216,11 @@ class Connection:
             self._is_armed = True
             self._schedule_watch()
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the exchange answered anything of ours on this connection."""
+        return self._is_answered
+
     def answered(self, *, is_pong: bool) -> None:
         """Note that the exchange answered something of ours.
 

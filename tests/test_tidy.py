@@ -46,6 +46,7 @@ THIRD_PARTY_HOMES = {
     "aiofastnet": ("transport.py", "dial.py"),
     "aiohttp": ("rest/http.py", "sim/server.py"),
     "prometheus_client": ("coordination/metrics.py",),
+    "opentelemetry": ("coordination/telemetry.py",),
     "trustme": ("sim/tls.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),
