@@ -166,7 +166,7 @@ class Order:
     @property
     def status(self) -> str:
         """What is known of it, in words."""
-        return str(self.state.value)
+        return self.state.text
 
     @property
     def fills(self) -> tuple[Fill, ...]:
@@ -308,7 +308,7 @@ class Order:
             self.error = None
         self.state = state
         self.changed_ns = at_ns
-        self.add_evidence(kind, at_ns, f"{state.value}: {detail}")
+        self.add_evidence(kind, at_ns, f"{state.text}: {detail}")
         if state.is_final:
             self.is_cancelling = False
         if self._on_move is not None:

@@ -147,7 +147,7 @@ class OrderTable:
 
     # An intent's way to the wire ---------------------------------------------------------------------------------
 
-    def write_intents(self, kind: str, orders: Sequence[Order], params: bytes, at_ns: int, epoch_ns: int) -> None:
+    def write_intents(self, kind: bytes, orders: Sequence[Order], params: bytes, at_ns: int, epoch_ns: int) -> None:
         """Journal orders that one request is about to ask for, and keep them.
 
         Args:
@@ -160,16 +160,11 @@ class OrderTable:
             JournalError: nothing was written, and nothing may be sent; the orders are not kept.
         """
         first = orders[0]
+        names = orjson.dumps([order.name for order in orders])
+        replaces = b"null" if first.replaces is None else orjson.dumps(first.replaces)
         self.journal.append(
-            b'{"k":"%s","n":%s,"t":%d,"d":%d,"r":%s,"p":%s}'
-            % (
-                kind.encode(),
-                orjson.dumps([order.name for order in orders]),
-                epoch_ns,
-                first.deadline_epoch_ns,
-                orjson.dumps(first.replaces),
-                params,
-            )
+            b'{"k":"%b","n":%b,"t":%d,"d":%d,"r":%b,"p":%b}'
+            % (kind, names, epoch_ns, first.deadline_epoch_ns, replaces, params)
         )
         for order in orders:
             self._names[order.name] = order
@@ -362,7 +357,7 @@ class OrderTable:
         if was_amending and order.amending is not None and order.amending.state == "applied":
             self.amending.pop(order.name, None)
             self._write_amended(order, "applied")
-        ratecount = getattr(row, "ratecount", None)
+        ratecount = row.ratecount
         if ratecount is not None and order.symbol:
             self.budget.pair(order.symbol).correct(float(ratecount), at_ns)
         return order

@@ -29,11 +29,11 @@ def test_only_what_has_no_end_comes_back_and_exactly() -> None:
     for name in ("a", "b", "c"):
         order = Order(name, "BTC/USD", {**terms, "cl_ord_id": name})
         order.deadline_epoch_ns = 5
-        table.write_intents("add", (order,), encode_params(order.params), 1, 2)
+        table.write_intents(b"add", (order,), encode_params(order.params), 1, 2)
         orders.append(order)
     pair = [Order(f"#{number}", "BTC/USD", {**terms, "order_userref": number}) for number in (7, 8)]
     rows = [{key: value for key, value in each.params.items() if key != "symbol"} for each in pair]
-    table.write_intents("batch", pair, encode_params({"symbol": "BTC/USD", "orders": rows}), 1, 2)
+    table.write_intents(b"batch", pair, encode_params({"symbol": "BTC/USD", "orders": rows}), 1, 2)
     table.sent([*orders, *pair], 1, "written")
     table.accept(orders[0], {"order_id": "OA"}, 3)
     table.accept(orders[1], {"order_id": "OB"}, 3)
@@ -70,7 +70,7 @@ def test_changes_of_terms_come_back_as_they_ended_or_open() -> None:
     states = {"a": "acknowledged", "b": "rejected", "c": "sent"}
     for name, state in states.items():
         order = Order(name, "BTC/USD", {**terms, "cl_ord_id": name})
-        table.write_intents("add", (order,), encode_params(order.params), 1, 2)
+        table.write_intents(b"add", (order,), encode_params(order.params), 1, 2)
         table.sent([order], 1, "written")
         table.accept(order, {"order_id": f"O{name}"}, 3)
         new = {"limit_price": D("2.5")}
