@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -42,6 +41,7 @@ from .errors import (
     UnknownSymbolError,
 )
 from .events import Event, EventStream, LineChange
+from .fanout import Fanout
 from .names import canonical_symbol
 from .session import Session, SessionSettings
 from .transport import LineState
@@ -179,12 +179,10 @@ class Feed:
         self._ohlc_interval = ohlc_interval
         self._ticker_trigger = ticker_trigger
         self._ready_s = ready_s
-        self._events_max = events_max
         self._record = record
         self._session = Session(endpoints, settings, self._on_notice)
         self._session.forward = handler
-        self._streams: list[EventStream] = []
-        self._callbacks: dict[str, Callable[[Any], None] | None] = dict.fromkeys(("book", "ticker", "trade", "candle"))
+        self._fanout = Fanout(self._session, events_max)
         self.on_notice: Callable[[Event], None] | None = None
         """Called with every LineChange, Refused, Gap, SystemStatus and InstrumentUpdate."""
 
@@ -234,7 +232,7 @@ class Feed:
         """End the feed. Prompt, and may be called again; iterators end, reads keep giving the last values as stale."""
         self._session.require_own_loop()
         await self._session.close()
-        for stream in tuple(self._streams):
+        for stream in tuple(self._fanout.streams):
             stream.finish(None)
 
     def subscribe(self, symbols: Iterable[str], channels: Iterable[str] | None = None) -> None:
@@ -297,53 +295,38 @@ class Feed:
     @property
     def on_book(self) -> Callable[[OrderBook], None] | None:
         """Called with the live OrderBook after each of its messages; it is reused, valid during the call."""
-        return self._callbacks["book"]
+        return self._fanout.chosen["book"]
 
     @on_book.setter
     def on_book(self, callback: Callable[[OrderBook], None] | None) -> None:
-        self._set_callback("book", callback)
+        self._fanout.choose("book", callback)
 
     @property
     def on_ticker(self) -> Callable[[LiveTicker], None] | None:
         """Called with the LiveTicker after each of its messages; it is reused, valid during the call."""
-        return self._callbacks["ticker"]
+        return self._fanout.chosen["ticker"]
 
     @on_ticker.setter
     def on_ticker(self, callback: Callable[[LiveTicker], None] | None) -> None:
-        self._set_callback("ticker", callback)
+        self._fanout.choose("ticker", callback)
 
     @property
     def on_trade(self) -> Callable[[Trade], None] | None:
         """Called with each Trade, once, in order."""
-        return self._callbacks["trade"]
+        return self._fanout.chosen["trade"]
 
     @on_trade.setter
     def on_trade(self, callback: Callable[[Trade], None] | None) -> None:
-        self._set_callback("trade", callback)
+        self._fanout.choose("trade", callback)
 
     @property
     def on_candle(self) -> Callable[[Candle], None] | None:
         """Called with each change of a Candle."""
-        return self._callbacks["candle"]
+        return self._fanout.chosen["candle"]
 
     @on_candle.setter
     def on_candle(self, callback: Callable[[Candle], None] | None) -> None:
-        self._set_callback("candle", callback)
-
-    def _set_callback(self, kind: str, callback: Callable[[Any], None] | None) -> None:
-        if callback is not None and not callable(callback):
-            raise ConfigError(f"on_{kind}", callback, "callable, or None")
-        self._callbacks[kind] = callback
-        self._rewire()
-
-    def _rewire(self) -> None:
-        """Let the core call users directly, and through us only while somebody iterates."""
-        for kind, callback in self._callbacks.items():
-            offer = getattr(self, f"_offer_{kind}") if self._streams else None
-            if offer is not None and callback is not None:
-                setattr(self._session, kind, partial(_both, offer, callback))
-            else:
-                setattr(self._session, kind, offer or callback)
+        self._fanout.choose("candle", callback)
 
     # ---------------------------------------------------------------------------------------- iteration
 
@@ -351,42 +334,15 @@ class Feed:
         """A new stream of events from now on; iterate over it once. `size` bounds it, see `connect`'s events_max."""
         if not self._session.is_open:
             raise ClosedError("this feed is not open; use `async with`")
-        stream = EventStream(self._events_max if size is None else size, self._forget_stream)
-        self._streams.append(stream)
-        self._rewire()
-        return stream
+        return self._fanout.stream(size)
 
     def __aiter__(self) -> EventStream:
         return self.events()
 
-    def _forget_stream(self, stream: EventStream) -> None:
-        if stream in self._streams:
-            self._streams.remove(stream)
-            self._rewire()
-
-    def _offer_book(self, book: OrderBook) -> None:
-        for stream in self._streams:
-            stream.put_latest(("book", book.symbol), book.snapshot)
-
-    def _offer_ticker(self, ticker: LiveTicker) -> None:
-        for stream in self._streams:
-            stream.put_latest(("ticker", ticker.symbol), ticker.snapshot)
-
-    def _offer_trade(self, trade: Trade) -> None:
-        for stream in self._streams:
-            stream.put(trade)
-
-    def _offer_candle(self, candle: Candle) -> None:
-        for stream in self._streams:
-            if candle.closed:
-                stream.put(candle)
-            else:
-                stream.put_latest(("ohlc", candle.symbol), lambda: candle)
-
     def _on_notice(self, event: Event) -> None:
-        for stream in tuple(self._streams):
-            stream.put(event)
-            if isinstance(event, LineChange) and event.new == "closed":
+        self._fanout.put(event)
+        if isinstance(event, LineChange) and event.new == "closed":
+            for stream in tuple(self._fanout.streams):
                 stream.finish(self._ending(event))
         if self.on_notice is not None:
             try:
@@ -489,11 +445,6 @@ class Feed:
             attempts=0 if connection is None else connection.epoch,
             callback_failures=self._session.failures,
         )
-
-
-def _both(first: Callable[[Any], None], second: Callable[[Any], None], value: Any) -> None:
-    first(value)
-    second(value)
 
 
 def _require_live(store: OrderBook | LiveTicker, what: str) -> None:

@@ -31,7 +31,7 @@ FLOORS = [
     {"rest"},
     {"subscription_records", "private/tokens"},
     {"hangup", "dial", "subscriptions", "transport", "events", "replay"},
-    {"session"},
+    {"session", "fanout"},
     {"feed", "private"},
     {"orders"},
     {"trading"},

@@ -34,6 +34,7 @@ class BoxProcess:
         self.ws_url = ""
         self.ws_auth_url = ""
         self.rest_url = ""
+        self.ca_file = ""
         self.api_key = ""
         self.api_secret = ""
 
@@ -49,6 +50,7 @@ class BoxProcess:
             raise
         self.ws_url, self.rest_url = addresses["ws_url"], addresses["rest_url"]
         self.ws_auth_url = addresses["ws_auth_url"]
+        self.ca_file = addresses.get("ca_file", "")
         self.api_key, self.api_secret = addresses.get("api_key", ""), addresses.get("api_secret", "")
         return self
 

@@ -258,7 +258,7 @@ class RecordedFeed(Feed):
         if self._player is not None:
             self._player.cancel()
             await asyncio.wait([self._player])
-        for stream in tuple(self._streams):
+        for stream in tuple(self._fanout.streams):
             stream.finish(None)
 
     @property
@@ -270,10 +270,7 @@ class RecordedFeed(Feed):
 
     def events(self, *, size: int | None = None) -> EventStream:
         """See `Feed`."""
-        stream = EventStream(self._events_max if size is None else size, self._forget_stream)
-        self._streams.append(stream)
-        self._rewire()
-        return stream
+        return self._fanout.stream(size)
 
     async def _play(self) -> None:
         for record in self._records:
