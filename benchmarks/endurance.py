@@ -5,7 +5,7 @@
 
 The exchange in a box runs in a process of its own; ten true markets, 10,000 messages a second over both lines. The
 plan: every 10 to 20 s a line is reset, ended, frozen for good, or gets a wrong checksum or a lost message; every
-sixtieth time, the thirtieth first, all lines go and nobody can connect for up to 3 s. REST keeps Kraken's limits: then
+120th time, the 60th first, all lines go and nobody can connect for up to 3 s. REST keeps Kraken's limits: then
 it brings all tickers at once, four books in the first half second, and one a second after that.
 
 What is called live is compared with the clock: the markets of the box change many times a second, so a proven book
@@ -40,7 +40,7 @@ from kraken_fast import Endpoints, StaleDataError, UnifiedDataCoordinator
 from kraken_fast.cli.boxed import BoxProcess
 
 SYMBOLS = [f"{base}/USD" for base in ("BTC", "ETH", "SOL", "DOGE", "XRP", "ADA", "LTC", "DOT", "LINK", "ATOM")]
-STRIKE_S, DOUBLE_EVERY, OUTAGE_S, MAX_AGE_MS = (10.0, 20.0), 60, (0.2, 3.0), 5_000.0
+STRIKE_S, DOUBLE_EVERY, OUTAGE_S, MAX_AGE_MS = (10.0, 20.0), 120, (0.2, 3.0), 5_000.0
 STALE_S = 1.5 + 0.6
 """The tolerated silence, and what a busy machine adds."""
 

@@ -36,7 +36,7 @@ from .core.clock import Clock
 from .core.listener import LineListener
 from .core.sink import MessageSink
 from .core.tee import Tee
-from .dial import Dialer, LineProtocol
+from .dial import Connector, Dialer, LineProtocol
 from .errors import (
     ClosedError,
     ConnectionLostError,
@@ -135,6 +135,7 @@ class Connection:
         tee: gets a copy of every text message.
         use_aiofastnet: picows' own transports: some 12 % less CPU per message over TLS (measured in a flood on asyncio
             and on uvloop), and happy eyeballs on any loop; off under a loop of virtual time.
+        connector: connects instead of the loop; see `dial.Connector`.
     """
 
     def __init__(
@@ -150,12 +151,18 @@ class Connection:
         ssl_context: ssl.SSLContext | None = None,
         tee: Tee | None = None,
         use_aiofastnet: bool = True,
+        connector: Connector | None = None,
     ) -> None:
         self._owner = owner
         self._clock = clock
         self._settings = settings or LineSettings()
         self._dialer = Dialer(
-            endpoints, self._settings, clock, ssl_context=ssl_context, use_aiofastnet=use_aiofastnet
+            endpoints,
+            self._settings,
+            clock,
+            ssl_context=ssl_context,
+            use_aiofastnet=use_aiofastnet,
+            connector=connector,
         )
         self._budget = None if is_loopback(self._dialer.host) else budget
         self._backoff = Backoff(rng)
@@ -208,6 +215,11 @@ class Connection:
         if not self._is_armed and self.state in _OPEN:
             self._is_armed = True
             self._schedule_watch()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the exchange answered anything of ours on this connection."""
+        return self._is_answered
 
     def answered(self, *, is_pong: bool) -> None:
         """Note that the exchange answered something of ours.

@@ -13,7 +13,7 @@ from .balance_store cimport BalanceStore, BalanceUpdate, new_balance_update
 from .defs cimport FAILED, OK, Status
 from .execution cimport Execution, nested, new_execution
 from .fields cimport text_of
-from .order_store cimport Order, OrderStore
+from .order_store cimport AccountOrder, OrderStore
 from .scan cimport Scanner
 from .sequenced cimport Sequenced
 from .stores cimport Stores
@@ -70,7 +70,7 @@ cdef Status take_executions(Stores stores, bint snapshot, int64_t recv_ns) excep
     cdef OrderStore store = stores.orders
     cdef Record* row
     cdef Value* order_id
-    cdef Order order
+    cdef AccountOrder order
     cdef Execution execution, origin
     cdef const char* fault
     cdef bint in_sequence = True

@@ -24,7 +24,7 @@ ctypedef PyObject* Teller
 
 
 @cython.final
-cdef class Order:
+cdef class AccountOrder:
     cdef readonly str order_id
     cdef int _state                          # an OrderState
     cdef readonly bint is_missing            # open as far as we heard, and not in the exchange's last snapshot
@@ -49,23 +49,23 @@ cdef class OrderStore(Sequenced):
     cdef readonly uint64_t late              # reports that the order's state had already passed
     cdef readonly uint64_t corrections       # closed orders that a snapshot calls open
     cdef readonly uint64_t dropped           # orders beyond the bound
-    cdef dict _orders                        # order_id -> Order: open, missing, and the last closed ones
+    cdef dict _orders                        # order_id -> AccountOrder: open, missing, and the last closed ones
     cdef dict _by_cl_ord_id
     cdef object _closed                      # deque of order ids, oldest first
     cdef int _closed_max
     cdef object _recent                      # deque of the keys' Executions, for telling copies
-    cdef Order _last                         # the order of the last report
+    cdef AccountOrder _last                  # the order of the last report
     cdef uint64_t _generation
     cdef readonly int open_count
 
     # OK, or IGNORED for a copy. `order` is set to the order it belongs to; in_sequence: it cannot be a copy.
-    cdef Order find(self, const char* order_id, int size)
-    cdef Status take(self, Execution execution, Order order, bint in_sequence) except FAILED
-    cdef Order open(self, str order_id)
+    cdef AccountOrder find(self, const char* order_id, int size)
+    cdef Status take(self, Execution execution, AccountOrder order, bint in_sequence) except FAILED
+    cdef AccountOrder open(self, str order_id)
     cdef void begin_snapshot(self) noexcept
     cdef Status end_snapshot(self) except FAILED
     cdef bint _is_copy(self, Execution execution) except -1
-    cdef Status _set_missing(self, Order order, bint is_missing) except FAILED
-    cdef Status _reopen(self, Order order) except FAILED
-    cdef Status _move(self, Order order, Execution execution) except FAILED
-    cdef Status _close(self, Order order) except FAILED
+    cdef Status _set_missing(self, AccountOrder order, bint is_missing) except FAILED
+    cdef Status _reopen(self, AccountOrder order) except FAILED
+    cdef Status _move(self, AccountOrder order, Execution execution) except FAILED
+    cdef Status _close(self, AccountOrder order) except FAILED

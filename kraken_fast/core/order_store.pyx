@@ -140,7 +140,7 @@ cdef int _compare(Execution ours, Execution theirs, int slot) except -2:
 # ---------------------------------------------------------------------------------------------- one order
 
 @cython.no_gc                            # reports know nothing of orders: there are no circles
-cdef class Order:
+cdef class AccountOrder:
     """An order as the exchange told it so far; the same object all its life. Numbers are Decimals, None if not told.
 
     Attributes:
@@ -331,7 +331,7 @@ cdef class Order:
 
     def __repr__(self):
         cdef str how = f"{self.side} {self.order_qty} {self.symbol} filled {self.cum_qty}"
-        return f"<Order {self.order_id} {self.status}{' missing' if self.is_missing else ''} {how}>"
+        return f"<AccountOrder {self.order_id} {self.status}{' missing' if self.is_missing else ''} {how}>"
 
 
 def _time_of(fill):
@@ -401,12 +401,12 @@ cdef class OrderStore(Sequenced):
     @property
     def open_orders(self):
         """Orders that may still trade, oldest first. Cost: O(orders kept)."""
-        return tuple([order for order in self._orders.values() if (<Order>order).is_open])
+        return tuple([order for order in self._orders.values() if (<AccountOrder>order).is_open])
 
     @property
     def missing(self):
         """Orders that were open and that the last snapshot did not name: how they ended is not known yet."""
-        return tuple([order for order in self._orders.values() if (<Order>order).is_missing])
+        return tuple([order for order in self._orders.values() if (<AccountOrder>order).is_missing])
 
     @property
     def closed_orders(self):
@@ -422,14 +422,14 @@ cdef class OrderStore(Sequenced):
             The order, or None if the report was known before, or is one too many.
         """
         cdef str order_id = execution.order_id
-        cdef Order order = self._orders.get(order_id)
+        cdef AccountOrder order = self._orders.get(order_id)
         if order is None:
             order = self.open(order_id)
         if order is None or self.take(execution, order, False) != OK:
             return None
         return order
 
-    cdef Order find(self, const char* order_id, int size):
+    cdef AccountOrder find(self, const char* order_id, int size):
         """The order of this id. Reports come in runs about one order, so the last one is tried first."""
         cdef Py_ssize_t length
         cdef const char* text
@@ -440,19 +440,19 @@ cdef class OrderStore(Sequenced):
         self._last = self._orders.get(order_id[:size].decode())
         return self._last
 
-    cdef Order open(self, str order_id):
+    cdef AccountOrder open(self, str order_id):
         """A new order, None when there are too many."""
-        cdef Order order
+        cdef AccountOrder order
         if len(self._orders) - len(self._closed) >= ORDERS_MAX:
             self.dropped += 1
             return None
-        order = Order(order_id)
+        order = AccountOrder(order_id)
         self._orders[order_id] = order
         self.open_count += 1
         self._last = order
         return order
 
-    cdef Status take(self, Execution execution, Order order, bint in_sequence) except FAILED:
+    cdef Status take(self, Execution execution, AccountOrder order, bint in_sequence) except FAILED:
         cdef bint trade = _event_of(execution) == EVENT_TRADE
         if trade:
             if order.has_fill(execution):
@@ -477,7 +477,7 @@ cdef class OrderStore(Sequenced):
                 return True
         return False
 
-    cdef Status _move(self, Order order, Execution execution) except FAILED:
+    cdef Status _move(self, AccountOrder order, Execution execution) except FAILED:
         cdef int event = _event_of(execution)
         cdef int before = order._state
         cdef int after = TABLE[event][before]
@@ -501,20 +501,20 @@ cdef class OrderStore(Sequenced):
             self._close(order)
         return OK
 
-    cdef Status _set_missing(self, Order order, bint is_missing) except FAILED:
+    cdef Status _set_missing(self, AccountOrder order, bint is_missing) except FAILED:
         if order.is_missing != is_missing:
             order.is_missing = is_missing
             self.open_count += -1 if is_missing else 1
         return OK
 
-    cdef Status _reopen(self, Order order) except FAILED:
+    cdef Status _reopen(self, AccountOrder order) except FAILED:
         self.corrections += 1
         self._closed.remove(order.order_id)
         self.open_count += 1
         return OK
 
-    cdef Status _close(self, Order order) except FAILED:
-        cdef Order oldest
+    cdef Status _close(self, AccountOrder order) except FAILED:
+        cdef AccountOrder oldest
         self.open_count -= 1
         self._closed.append(order.order_id)
         if len(self._closed) > self._closed_max:
@@ -530,7 +530,7 @@ cdef class OrderStore(Sequenced):
 
     cdef Status end_snapshot(self) except FAILED:
         """Every open order stands in a snapshot: those that do not have ended."""
-        cdef Order order
+        cdef AccountOrder order
         for order in self._orders.values():
             if order._state < ORDER_FILLED and order.generation != self._generation:
                 self._set_missing(order, True)
@@ -538,7 +538,7 @@ cdef class OrderStore(Sequenced):
 
     def _check(self):
         """Assert every invariant; for tests."""
-        cdef Order order
+        cdef AccountOrder order
         assert self.open_count == len(self.open_orders) >= 0
         assert len(self._closed) == len(set(self._closed)) <= self._closed_max
         for order_id, order in self._orders.items():

@@ -51,8 +51,8 @@ _log = logging.getLogger("kraken_fast.orders")
 REQ_ID_FIRST, REQ_ID_LAST = 2**30, 2**31 - 1
 """Numbers of our requests; those below belong to the line's subscriptions."""
 
-PING_S = 10.0
-"""The exchange's time is asked for this often."""
+PING_S, PING_AGAIN_S = 10.0, 0.25
+"""The exchange's time is asked for this often; so soon again where the line took no ping."""
 
 STAMP_NS = 1_000
 """Resolution of the exchange's stamps."""
@@ -449,6 +449,8 @@ class OrderCore:
             self._pings[req_id] = now_ns
             while len(self._pings) > 16:
                 del self._pings[next(iter(self._pings))]
+        else:  # asked again soon, but not at once: a line may be up and take nothing
+            self._pinged_ns = now_ns - round((PING_S - PING_AGAIN_S) * SECOND_NS)
 
     def _begin_sweep(self, sweep: Sweep, now_ns: int) -> None:
         if self._rest is None:

@@ -370,7 +370,7 @@ class OrderTable:
         if was_amending and order.amending is not None and order.amending.state == "applied":
             self.amending.pop(order.name, None)
             self._write_amended(order, "applied")
-        ratecount = getattr(row, "ratecount", None)
+        ratecount = row.ratecount
         if ratecount is not None and order.symbol:
             self.budget.pair(order.symbol).correct(float(ratecount), at_ns)
         return order

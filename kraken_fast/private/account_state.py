@@ -21,7 +21,7 @@ from ..account_records import AccountBalance, AccountGap
 from ..core.balance_store import BalanceUpdate
 from ..core.clock import Clock
 from ..core.execution import Execution
-from ..core.order_store import Order
+from ..core.order_store import AccountOrder
 from ..errors import KrakenFastError
 from ..policy import SECOND_NS
 from ..rest.answers import TradeInfo
@@ -93,7 +93,7 @@ class AccountState:
             gave_up=self._on_gave_up,
         )
 
-    def _order_of(self, order_id: str) -> Order | None:
+    def _order_of(self, order_id: str) -> AccountOrder | None:
         return self._line.orders.get(order_id)
 
     def attach(self, line: PrivateSession) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from order_box import BTC, CrashError, OrderWorld, S
+from order_box import BTC, RECONNECT_S, CrashError, OrderWorld, S
 from order_story import LIVE, play, sent, unknown, until
 
 from kraken_fast.errors import (
@@ -59,7 +59,7 @@ def test_an_order_in_a_dying_line_is_found_in_the_next_snapshot() -> None:
         lost_s = world.now_s
         await order.resolved()
         assert order.state is OrderState.OPEN and order.evidence[-1].kind == "event"
-        assert world.now_s - lost_s <= world.line.reconnect_s + 2
+        assert world.now_s - lost_s <= RECONNECT_S + 2
         assert not world.port.calls or "AddOrder" not in world.port.calls
 
     play(main)
@@ -133,7 +133,7 @@ def test_rest_fails_after_it_acted(code: int) -> None:
 @pytest.mark.fault("O03", kind="D")
 def test_rest_says_unavailable_though_it_acted_and_the_line_is_down() -> None:
     async def main(world: OrderWorld) -> None:
-        world.line.reconnect_s = 30.0
+        world.line.outage_s = 30.0
         world.line.drop()
         await asyncio.sleep(0.1)
         world.faults.inject("act_then_fail", endpoint="AddOrder", code=520, count=1)
@@ -149,7 +149,7 @@ def test_rest_says_unavailable_though_it_acted_and_the_line_is_down() -> None:
 @pytest.mark.parametrize("error", ["EService:Unavailable", "EService:Busy", "EGeneral:Internal error"])
 def test_rest_says_unavailable_and_did_not_act(error: str) -> None:
     async def main(world: OrderWorld) -> None:
-        world.line.reconnect_s = 30.0
+        world.line.outage_s = 30.0
         world.line.drop()
         await asyncio.sleep(0.1)
         world.faults.inject("errors", endpoint="AddOrder", errors=(error,), count=1)
@@ -382,7 +382,7 @@ def test_an_amend_in_flight_as_the_line_dies(is_applied: bool) -> None:
         assert [terms["limit_price"] for terms in order.possible_terms] == [Decimal("1000.0"), Decimal("1001.0")]
         lost_s = world.now_s
         if is_applied:
-            await until(lambda: order.amending.state == "applied", world.line.reconnect_s + 2)
+            await until(lambda: order.amending.state == "applied", RECONNECT_S + 2)
         else:
             await until(lambda: order.amending.state == "not applied", 70)
             assert world.now_s - lost_s < 5 + 62

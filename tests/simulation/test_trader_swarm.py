@@ -12,9 +12,10 @@ from kraken_fast.sim.trader_plan import draw_trader
 from .test_swarm import seeds
 from .trader_swarm import run_trader, run_trader_seed
 
-SEEDS = seeds() if "KRAKEN_FAST_SEEDS" in os.environ else range(30)
+SEEDS = seeds() if "KRAKEN_FAST_SEEDS" in os.environ else range(20)
 
 FOUND = {
+    236: "a line that came up half-open and answered nothing was kept, for only answers arm the watch of silence",
     85: "an order that REST accepted late, and whose end lay in a gap of the stream, was taken to live for ever",
 }
 """Seeds that broke something, kept for ever."""
@@ -31,7 +32,7 @@ def test_seed(seed: int) -> None:
 
 def test_all_of_it_happens() -> None:
     """Fills, crashes and every invariant come by in a few seeds."""
-    runs = [run_trader_seed(seed) for seed in range(100, 112)]
+    runs = [run_trader_seed(seed) for seed in range(100, 110)]
     checked = set().union(*(run.oracle.counts for run in runs))
     assert checked >= {f"S{number}" for number in (*range(12, 24), 24, 29, 33, 34)}
     assert checked >= {"V01", "V03", "V04", "V05", "V06", "V07", "V09"}
