@@ -506,7 +506,8 @@ class OrderEntry(CancelCalls, OrderCore):
         Prefer `amend_order`. Orders that have a `cl_ord_id` are refused, as is everything with triggers or a
         conditional close: the exchange edits none of these. The new order is found by its `order_userref`, which is
         made when None. By REST, which takes over when the line is down, the new order loses it: without an answer it is
-        found as the one that took its predecessor's place, within `deadline` + 62 s.
+        found as the one that took its predecessor's place, within `deadline` + 62 s; for that its quantity and limit
+        have to be given.
 
         Returns:
             The new order.
@@ -559,6 +560,8 @@ class OrderEntry(CancelCalls, OrderCore):
         try:
             if old is None:
                 raise OrderBlockedError("the line is down, and the terms of the order to edit are not known here")
+            if not {"order_qty", "limit_price"} <= params.keys():
+                raise OrderBlockedError("the line is down, and by REST an edit has to name order_qty and limit_price")
             request = edit_fields(params, str(live.replaces), deadline)
             self.table.write_nameless(live)
         except KrakenFastError as error:

@@ -48,7 +48,7 @@ PAUSES_S = (1.0, 2.0, 5.0, 13.0)
 AGAIN_S, AGAIN_MAX_S = 1.0, 15.0
 """After a failed question, doubling."""
 
-TOGETHER_NS = SECOND_NS // 2
+TOGETHER_NS = SECOND_NS * 5 // 4
 """A last sweep waits so long for others that are due then: each costs much, and answers for all."""
 
 WINDOW_S = 5
@@ -246,7 +246,8 @@ class Resolution:
             order = self._table.on_execution(queried(info), now_ns)
             if order is not None and began_ns >= self._doubted_ns + self._lag_ns and info.status in ("open", "pending"):
                 self.doubtful.pop(order.name, None)  # it is open after all: the stream was wrong to leave it out
-        for name in [name for name, order in self.checks.items() if order.order_id in sweep.order_ids]:
+        ids = {info.order_id for info in found}
+        for name in [name for name, order in self.checks.items() if order.order_id in ids]:
             del self.checks[name]
         self._collect(now_ns)
         for search in list(self._searches.values()):
@@ -259,7 +260,10 @@ class Resolution:
                 continue
             _, deadline_ns, _ = _times_of(search)
             proves_ns = deadline_ns + self._lag_ns
-            if deadline_ns and began_ns >= proves_ns and (by_id or (sweep.with_fills and not search.is_amend)):
+            is_proof = search.order.order_id in ids if by_id else sweep.with_fills and not search.is_amend
+            if search.order.is_nameless and not by_id:  # without its predecessor's end or presence nothing is proven
+                is_proof = is_proof and search.order.replaces in ids
+            if deadline_ns and began_ns >= proves_ns and is_proof:
                 where = "the order has not the new terms" if by_id else "not among open and closed orders nor fills"
                 proof = f"{where}, asked {(began_ns - deadline_ns) // SECOND_NS} s after its deadline"
                 self._absent(search, now_ns, proof)

@@ -128,7 +128,8 @@ def test_an_edit_that_rest_did_not_carry_out_is_proven_so_by_its_predecessor(cra
         world.faults.inject("status", endpoint="EditOrder", code=520, count=1)
         with pytest.raises(OutcomeUnknownError) as caught:
             await world.entry.edit_order(
-                order_id=old.order_id, symbol=BTC, limit_price="1001.0", order_userref=8, deadline_s=0.5
+                order_id=old.order_id, symbol=BTC, order_qty="0.02", limit_price="1001.0", order_userref=8,
+                deadline_s=0.5,
             )
         new = caught.value.order
         if crashes:
