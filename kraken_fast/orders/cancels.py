@@ -20,10 +20,8 @@ from .rate import cost_of
 from .records import OrderState
 from .request import encode_params
 from .rules import BATCH_CANCEL_MAX, BATCH_CANCEL_MIN, check_cancels, check_count, check_timeout
+from .sweep import GONE
 from .table import classify
-
-GONE = frozenset({"EOrder:Unknown order", "EOrder:Invalid order"})
-"""Refusals that say that the order is not open now. Source: rest.md section 9, The others."""
 
 Names = str | Sequence[str]
 

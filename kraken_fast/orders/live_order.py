@@ -111,6 +111,7 @@ class Order:
         reason: the exchange's, for its end.
         error: why it was rejected or not sent.
         evidence: why what is known is known, oldest first.
+        is_nameless: given to REST's EditOrder, which keeps no name of ours: it is found as its predecessor's successor.
         is_cancelling: a cancel was sent and its event has not come.
         amending: a change of terms under way, or the last one.
         corrections: how often the exchange contradicted an end that seemed certain.
@@ -122,8 +123,9 @@ class Order:
         "__weakref__", "_cum_qty", "_exec_ids", "_fill_cost", "_fill_qty", "_fills", "_on_move", "_waiters", "acked_ns",
         "amending", "changed_ns",
         "cl_ord_id", "corrections", "cost", "deadline_epoch_ns", "deadline_ns", "error", "evidence", "fee_usd_equiv",
-        "fees", "is_cancelling", "is_external", "limit_price", "name", "order_id", "order_qty", "order_type",
-        "order_userref", "params", "reason", "replaces", "sent_epoch_ns", "sent_ns", "side", "state", "symbol",
+        "fees", "is_cancelling", "is_external", "is_nameless", "limit_price", "name", "order_id", "order_qty",
+        "order_type", "order_userref", "params", "reason", "replaces", "sent_epoch_ns", "sent_ns", "side", "state",
+        "symbol",
     )  # fmt: skip
 
     def __init__(self, name: str, symbol: str, params: dict[str, Any], *, is_external: bool = False) -> None:
@@ -139,6 +141,7 @@ class Order:
         self.order_id: str | None = None
         self.replaces: str | None = None
         self.is_external = is_external
+        self.is_nameless = False
         self.state = _S.DRAFT
         self.cost = ZERO
         self.fees: dict[str, Decimal] = _NO_FEES
@@ -325,6 +328,14 @@ class Order:
         self.error = error
         detail = error.code if isinstance(error, ExchangeError) else str(error)
         return self.move(state, kind, at_ns, detail)
+
+    def absorb(self, other: Order, at_ns: int) -> None:
+        """Take over what came of it before it was known to be ours."""
+        self._fills, self._exec_ids, self.fees = other._fills, other._exec_ids, other.fees
+        self._fill_qty, self._fill_cost, self._cum_qty = other._fill_qty, other._fill_cost, other._cum_qty
+        self.order_qty, self.limit_price = other.order_qty or self.order_qty, other.limit_price or self.limit_price
+        self.cost, self.fee_usd_equiv, self.reason = other.cost, other.fee_usd_equiv, other.reason
+        self.move(other.state, "event", at_ns, f"what came of {other.order_id} before it was known to be this one")
 
     def take(self, row: Execution, at_ns: int) -> bool:
         """Apply a row of `executions`, or one that recovery made. Returns whether it said anything new."""

@@ -48,7 +48,7 @@ PAUSES_S = (1.0, 2.0, 5.0, 13.0)
 AGAIN_S, AGAIN_MAX_S = 1.0, 15.0
 """After a failed question, doubling."""
 
-TOGETHER_NS = SECOND_NS // 2
+TOGETHER_NS = SECOND_NS * 5 // 4
 """A last sweep waits so long for others that are due then: each costs much, and answers for all."""
 
 WINDOW_S = 5
@@ -198,7 +198,8 @@ class Resolution:
     def _watch_stream(self, search: _Search, now_ns: int, due: Due, times: list[int]) -> None:
         order = search.order
         sent_ns, deadline_ns, deadline_epoch_ns = _times_of(search)
-        if not deadline_ns or not self._gapless_since(sent_ns) or now_ns >= deadline_ns + DOUBT_STREAM_NS:
+        is_seen = self._gapless_since(sent_ns) and not order.is_nameless
+        if not deadline_ns or not is_seen or now_ns >= deadline_ns + DOUBT_STREAM_NS:
             search.by_queries = True
             search.next_ns = now_ns + round(PAUSES_S[0] * SECOND_NS)
             times.append(search.next_ns)
@@ -237,11 +238,16 @@ class Resolution:
         """
         self._is_sweeping = False
         self._failed_in_a_row = 0
+        found = list(found)
+        for search in self._searches.values():
+            if search.order.is_nameless and not search.is_amend:
+                self._find_successor(search.order, found, now_ns)
         for info in found:
             order = self._table.on_execution(queried(info), now_ns)
             if order is not None and began_ns >= self._doubted_ns + self._lag_ns and info.status in ("open", "pending"):
                 self.doubtful.pop(order.name, None)  # it is open after all: the stream was wrong to leave it out
-        for name in [name for name, order in self.checks.items() if order.order_id in sweep.order_ids]:
+        ids = {info.order_id for info in found}
+        for name in [name for name, order in self.checks.items() if order.order_id in ids]:
             del self.checks[name]
         self._collect(now_ns)
         for search in list(self._searches.values()):
@@ -254,7 +260,10 @@ class Resolution:
                 continue
             _, deadline_ns, _ = _times_of(search)
             proves_ns = deadline_ns + self._lag_ns
-            if deadline_ns and began_ns >= proves_ns and (by_id or (sweep.with_fills and not search.is_amend)):
+            is_proof = search.order.order_id in ids if by_id else sweep.with_fills and not search.is_amend
+            if search.order.is_nameless and not by_id:  # without its predecessor's end or presence nothing is proven
+                is_proof = is_proof and search.order.replaces in ids
+            if deadline_ns and began_ns >= proves_ns and is_proof:
                 where = "the order has not the new terms" if by_id else "not among open and closed orders nor fills"
                 proof = f"{where}, asked {(began_ns - deadline_ns) // SECOND_NS} s after its deadline"
                 self._absent(search, now_ns, proof)
@@ -264,6 +273,27 @@ class Resolution:
                 last_ns = max(proves_ns + TOGETHER_NS, now_ns + SECOND_NS)
                 early_ns = last_ns if pause_s is None else now_ns + round(pause_s * SECOND_NS)
                 search.next_ns = min(early_ns, last_ns)
+
+    def _find_successor(self, order: Order, found: list[Any], now_ns: int) -> None:
+        """Find what an edit by REST made: the nameless order of its terms that was opened as its predecessor ended."""
+        if not any(info.order_id == order.replaces and info.status not in ("open", "pending") for info in found):
+            return  # it rests there yet, or was not asked for
+        first_ns = order.sent_epoch_ns - SECOND_NS
+        fitting = [
+            info
+            for info in found
+            if not info.cl_ord_id
+            and not info.userref
+            and (info.terms.symbol, info.terms.side, info.terms.ord_type)
+            == (order.symbol, order.side, order.order_type)
+            and (info.qty, info.terms.price) == (order.order_qty, order.limit_price)
+            and first_ns <= (info.opened_ns or 0) <= order.deadline_epoch_ns + SECOND_NS
+            and not self._table.is_ours(info.order_id)
+        ]
+        if fitting:
+            first = min(fitting, key=lambda info: info.opened_ns)
+            order.add_evidence("query", now_ns, f"{first.order_id} took the place of {order.replaces}")
+            self._table.accept(order, {"order_id": first.order_id}, now_ns)
 
     def failed(self, now_ns: int) -> None:
         """A sweep could not be completed: it proves nothing, and is made again."""
@@ -281,6 +311,7 @@ class Resolution:
         ids = [order.order_id for order in doubts if order.order_id is not None]
         ids += [search.order.order_id for search in ready if search.order.order_id and _is_by_id(search)]
         names = [search for search in ready if not _is_by_id(search)]
+        ids += [search.order.replaces for search in names if search.order.is_nameless and search.order.replaces]
         since_s: int | None = None
         until_s: int | None = None
         with_fills = False

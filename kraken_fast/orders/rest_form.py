@@ -64,6 +64,23 @@ def batch_fields(orders: list[dict[str, Any]], symbol: str, deadline: str | None
     return {"pair": symbol, "orders": rows, "deadline": deadline}
 
 
+def edit_fields(params: Mapping[str, Any], order_id: str, deadline: str | None) -> dict[str, Any]:
+    """Give the fields of EditOrder. It keeps no user reference of ours. Raises as `add_fields`."""
+    for name in ("reduce_only", "triggers", "fee_preference"):
+        if params.get(name):
+            raise OrderBlockedError(f"the line is down, and REST cannot edit {name}")
+    fields: dict[str, Any] = {
+        "txid": order_id,
+        "pair": params["symbol"],
+        "volume": params.get("order_qty"),
+        "displayvol": params.get("display_qty"),
+        "price": params.get("limit_price"),
+        "oflags": "post" if params.get("post_only") else None,
+        "deadline": deadline,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def amend_fields(params: Mapping[str, Any], deadline: str | None) -> dict[str, Any]:
     """Give the fields of AmendOrder."""
     fields: dict[str, Any] = {

@@ -26,6 +26,8 @@ def restored(records: Iterable[Mapping[str, Any]]) -> list[Order]:
             open_orders[record["n"]].amending = _amending(open_orders[record["n"]], record)
         elif kind == "amended" and record["n"] in open_orders:
             _end_amend(open_orders[record["n"]], is_done=bool(record["done"]))
+        elif kind == "nameless" and record["n"] in open_orders:
+            open_orders[record["n"]] = _nameless(open_orders[record["n"]], record["p"])
         elif kind == "end":
             open_orders.pop(record["n"], None)
     return list(open_orders.values())
@@ -36,6 +38,13 @@ def _params_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     if record["k"] != "batch":
         return [params]
     return [{"symbol": params["symbol"], **each} for each in params["orders"]]
+
+
+def _nameless(order: Order, params: Mapping[str, Any]) -> Order:
+    """Give an edit that went by REST, with all the terms by which it is found."""
+    whole = _order(order.name, params, {"t": order.sent_epoch_ns, "d": order.deadline_epoch_ns, "r": order.replaces})
+    whole.is_nameless, whole.order_id = True, order.order_id
+    return whole
 
 
 def _amending(order: Order, record: Mapping[str, Any]) -> Amending:

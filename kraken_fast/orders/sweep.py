@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ..errors import DecodeError
+from ..errors import DecodeError, ExchangeError
 from ..rest.answers import FillPage, OrderInfo, OrderPage
 from .resolution import ORDER_IDS_MAX, Sweep
+
+GONE = frozenset({"EOrder:Unknown order", "EOrder:Invalid order"})
+"""Refusals that say that an order is not open, or not known. Source: rest.md section 9, The others."""
 
 PAGE_ROWS = 50
 PAGES_MAX = 40
@@ -61,7 +64,11 @@ async def carry_out(rest: RestQueries, sweep: Sweep) -> list[OrderInfo]:
 
 async def _query(rest: RestQueries, order_ids: list[str], add: Any) -> None:
     for first in range(0, len(order_ids), ORDER_IDS_MAX):
-        add(await rest.query_orders(order_ids=order_ids[first : first + ORDER_IDS_MAX]))
+        try:
+            add(await rest.query_orders(order_ids=order_ids[first : first + ORDER_IDS_MAX]))
+        except ExchangeError as error:
+            if error.code not in GONE:
+                raise  # one that REST does not know yet proves nothing, and takes no proof from the others
 
 
 async def _all_closed(rest: RestQueries, start: int, end: int | None) -> list[OrderInfo]:

@@ -126,6 +126,10 @@ class OrderTable:
         """Find an order by `cl_ord_id`, `#` and `order_userref`, or the exchange's id."""
         return self._names.get(name) or self._order_ids.get(name) or self.external.get(name)
 
+    def is_ours(self, order_id: str) -> bool:
+        """Whether an order of ours bears this id of the exchange."""
+        return order_id in self._order_ids
+
     def orders(self) -> tuple[Order, ...]:
         """Give all orders of ours that are remembered."""
         return tuple(self._names.values())
@@ -178,6 +182,11 @@ class OrderTable:
             b'{"k":"amend","n":%s,"t":%d,"d":%d,"p":%s}'
             % (orjson.dumps(order.name), epoch_ns, deadline_epoch_ns, params)
         )
+
+    def write_nameless(self, order: Order) -> None:
+        """Journal that an edit is about to go by REST, where it loses its name. Raises as `write_intents`."""
+        self.journal.append(_nameless_record(order))
+        order.is_nameless = True
 
     def begin(self, req_id: int, pending: Pending) -> None:
         """A request is about to be given to the wire: its answer may come before the wire returns."""
@@ -273,6 +282,10 @@ class OrderTable:
             order.acked_ns = at_ns
             self.counts.acked += 1
         order.move(_S.ACKED, "reply", at_ns, f"accepted as {order_id}")
+        other = self.external.get(order.order_id or "") if order.is_nameless else None
+        if other is not None:
+            self._drop_external(other.name)
+            order.absorb(other, at_ns)
 
     def refuse(self, order: Order, text: str, method: str, at_ns: int) -> None:
         """The exchange's text says that an order was refused, or leaves it open."""
@@ -496,6 +509,8 @@ class OrderTable:
                 )
                 if order.order_id is not None:
                     yield b'{"k":"ack","n":%s,"o":%s}' % (orjson.dumps(order.name), orjson.dumps(order.order_id))
+                if order.is_nameless:
+                    yield _nameless_record(order)
                 yield from _terms_records(order)
 
     def restore(self, order: Order, at_ns: int) -> None:
@@ -513,6 +528,11 @@ class OrderTable:
         if order.amending is not None:
             self.amending[order.name] = order
             order.add_evidence("journal", at_ns, "what became of its last amend is not known")
+
+
+def _nameless_record(order: Order) -> bytes:
+    """Give the record of an edit by REST with all its terms, by which it is found again."""
+    return b'{"k":"nameless","n":%s,"p":%s}' % (orjson.dumps(order.name), encode_params(order.params))
 
 
 def _terms_records(order: Order) -> Iterable[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,8 +12,8 @@ import pytest
 from order_box import BTC, OrderWorld
 from order_story import play
 
-from kraken_fast.errors import OrderBlockedError
-from kraken_fast.orders.records import Conditional, Triggers
+from kraken_fast.errors import OrderBlockedError, OutcomeUnknownError
+from kraken_fast.orders.records import Conditional, OrderState, Triggers
 from kraken_fast.orders.rest_form import add_fields, amend_fields
 
 KINDS: list[dict[str, Any]] = [
@@ -73,3 +74,76 @@ def test_relative_prices() -> None:
     assert fields["deadline"] == "2026-11-22T10:00:00.000Z"
     amended = amend_fields({"order_id": "O", "limit_price": Decimal("0.1"), "limit_price_type": "pct"}, None)
     assert amended == {"txid": "O", "limit_price": "+0.1%"}
+
+
+def resting(world: OrderWorld, order: Any) -> list[Any]:
+    """Give the exchange's open orders, of which none may be the one that was edited."""
+    live = world.account.live_orders()
+    assert all(each.order_id != order.order_id for each in live)
+    return live
+
+
+@pytest.mark.fault("O03", kind="D")
+@pytest.mark.parametrize("price", ["1001.0", "taking"])
+@pytest.mark.parametrize("code", [None, 520, 0])
+def test_an_edit_by_rest_is_found_as_what_took_the_place_of_its_predecessor(code: int | None, price: str) -> None:
+    async def main(world: OrderWorld) -> None:
+        old = await world.entry.add_order(**world.buy(order_userref=7))
+        await asyncio.sleep(0.05)
+        other = await world.entry.add_order(**world.buy(limit_price="1001.0", order_qty="0.002"))
+        world.line.refuses_writes = True
+        if code is not None:
+            world.faults.inject("act_then_fail", endpoint="EditOrder", code=code, count=1)
+        limit = world.quote(BTC).ask if price == "taking" else Decimal(price)
+        edit = world.entry.edit_order(order_id=old.order_id, symbol=BTC, order_qty="0.002", limit_price=limit)
+        if code is None:
+            new = await edit
+        else:
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await edit
+            new = caught.value.order
+        await new.resolved()
+        await asyncio.sleep(0.1)
+        truth = world.account.orders[new.order_id]
+        assert truth.limit_price == limit and new.order_id not in (old.order_id, other.order_id)
+        if price == "taking":
+            await new.filled()
+        assert (new.order_qty, new.filled_qty, new.state.is_live) == (truth.qty, truth.filled, truth.live)
+        await old.done()
+        assert len(resting(world, old)) == (1 if price == "taking" else 2)
+        assert not world.entry.table.external and world.port.calls.count("EditOrder") == 1
+        if code is not None:
+            assert world.now_s <= new.deadline_ns / 1e9 + 62
+
+    play(main)
+
+
+@pytest.mark.fault("O04", kind="D")
+@pytest.mark.parametrize("crashes", [False, True])
+def test_an_edit_that_rest_did_not_carry_out_is_proven_so_by_its_predecessor(crashes: bool) -> None:
+    async def main(world: OrderWorld) -> None:
+        old = await world.entry.add_order(**world.buy(order_userref=7))
+        await asyncio.sleep(0.05)
+        world.line.refuses_writes = True
+        world.faults.inject("status", endpoint="EditOrder", code=520, count=1)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await world.entry.edit_order(
+                order_id=old.order_id, symbol=BTC, order_qty="0.02", limit_price="1001.0", order_userref=8,
+                deadline_s=0.5,
+            )
+        new = caught.value.order
+        if crashes:
+            world.kill()
+            await asyncio.sleep(1)
+            await world.open(wait=False)
+            starting = asyncio.ensure_future(world.entry.start())
+            await asyncio.sleep(0)
+            new = world.entry.table.find("#8")
+            assert new is not None and new.is_nameless and new.side == "buy"
+            await starting
+        await new.resolved()
+        assert new.state is OrderState.NOT_PLACED
+        assert [each.order_id for each in world.account.live_orders()] == [old.order_id]
+        assert world.now_s <= new.deadline_ns / 1e9 + 62
+
+    play(main)
