@@ -112,6 +112,10 @@ if TYPE_CHECKING:
     from .orders.settings import OrderSettings as OrderSettings
     from .orders.watchdog import Watchdog as Watchdog
     from .orders.watchdog import WatchdogSettings as WatchdogSettings
+    from .paper.backtest import BacktestResult as BacktestResult
+    from .paper.backtest import backtest as backtest
+    from .paper.face import PaperTrading as PaperTrading
+    from .paper.face import connect_paper as connect_paper
     from .private.account import Account as Account
     from .private.account import connect_account as connect_account
     from .private.level3_feed import Level3Feed as Level3Feed
@@ -155,6 +159,8 @@ _HOMES = {
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
     "coordination.health": ("LineHealth", "SubscriptionHealth"),
+    "paper.backtest": ("BacktestResult", "backtest"),
+    "paper.face": ("PaperTrading", "connect_paper"),
     "private.level3_feed": ("Level3Feed", "connect_level3"),
     "coordination.metrics": ("MetricsServer", "MetricsSnapshot"),
     "rest.nonce": ("MemoryNonces",),

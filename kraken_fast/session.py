@@ -32,7 +32,7 @@ from .core.clock import Clock, SystemClock
 from .core.decode import Decoder
 from .core.handler import Callbacks
 from .core.line import Line
-from .dial import FileAttempts
+from .dial import Connector, FileAttempts
 from .errors import (
     ClosedError,
     DecodeError,
@@ -84,6 +84,7 @@ class SessionSettings:
         budget: bound on connection attempts; None counts those of all this user's processes on this machine.
         ssl_context: must verify, unless the host is loopback.
         use_aiofastnet: picows' faster transports; off under a loop of virtual time.
+        connector: connects instead of the event loop: to an exchange in this process.
         name: of the line, in events and logs.
     """
 
@@ -94,6 +95,7 @@ class SessionSettings:
     budget: AttemptBudget | None = None
     ssl_context: ssl.SSLContext | None = None
     use_aiofastnet: bool = True
+    connector: Connector | None = None
     name: str = "A"
 
 
@@ -168,6 +170,7 @@ class Session(Callbacks):
             budget=self._settings.budget or AttemptBudget(FileAttempts.of_user()),
             ssl_context=self._settings.ssl_context,
             use_aiofastnet=self._settings.use_aiofastnet,
+            connector=self._settings.connector,
             tee=self.capture,
         )
         self.ready = asyncio.get_running_loop().create_future()
@@ -315,6 +318,8 @@ class Session(Callbacks):
             self.refused[key] = event.error
             self._awaited.discard(key)
             self._notice(Refused(event.error, self.name))
+            if event.kind is EventKind.LOST:
+                self._doubt_line(event)
         elif event.kind is EventKind.DELIVERING:
             self.refused.pop(key, None)
             self._awaited.discard(key)
@@ -324,6 +329,11 @@ class Session(Callbacks):
             self.connection.recycle(f"{event.channel} {event.symbol}: {event.reason}")
         elif event.kind is EventKind.WARNED:
             _log.info("the exchange warns about %s: %s", event.channel, event.reason)
+
+    def _doubt_line(self, event: SubscriptionEvent) -> None:
+        """A line that answered nothing at all is dead though it came up: silence is judged from the first answer on."""
+        if self.connection is not None and not self.connection.is_answered:
+            self.connection.recycle(f"{event.channel} {event.symbol}: {event.reason}, nor anything else")
 
     def _distrust(self, event: SubscriptionEvent) -> None:
         """A subscription gets nothing until its next snapshot, or the exchange's word on it is wrong time and again."""

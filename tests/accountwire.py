@@ -65,7 +65,15 @@ def _object(row: dict[str, Any]) -> str:
     return "{" + ",".join(f'"{name}":{_value(value)}' for name, value in row.items()) + "}"
 
 
+class Raw(str):
+    """A value as it is to stand in a message."""
+
+    __slots__ = ()
+
+
 def _value(value: Any) -> str:
+    if isinstance(value, Raw):
+        return str(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, dict):

@@ -24,8 +24,8 @@ from results import append
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "fuzz" / "corpus"
 FOUND = BUILDS / "corpus"
-NAMES = ("scanner", "decoder", "book", "level3", "capture", "frames")
-LENGTHS = {"scanner": 60, "decoder": 1200, "book": 90, "level3": 400, "capture": 300, "frames": 160}
+NAMES = ("scanner", "decoder", "book", "level3", "capture", "frames", "account")
+LENGTHS = {"scanner": 60, "decoder": 1200, "book": 90, "level3": 400, "capture": 300, "frames": 160, "account": 60}
 """Longest input: beyond it a case costs more than it finds."""
 
 INTERRUPTED = 72

@@ -42,6 +42,9 @@ OF_THE_ACCOUNT = frozenset(("GetApiKeyInfo", "GetWebSocketsToken", "AssetPairs",
 
 _TLS = ssl.create_default_context()  # shown to the client, never used
 
+WIRE = {"add": b"add_order", "batch": b"batch_add", "amend": b"amend_order", "edit": b"edit_order"}
+"""Methods, by the words that the journal has for them."""
+
 
 class CrashError(BaseException):
     """The client's process dies here."""
@@ -57,6 +60,7 @@ class WorldLine:
         self.sent: list[bytes] = []
         self.refuses_writes = False
         self.crash_at = ""
+        self.crash_on = "add"
         self.is_dead = False
         self._listener: LineListener | None = None
 
@@ -80,13 +84,15 @@ class WorldLine:
     def send(self, text: bytes) -> str:
         if self.is_dead or self.refuses_writes:
             return "never_left"
-        is_add = b'"add_order"' in text or b'"batch_add"' in text
-        if self.crash_at == "before send" and is_add:
+        is_it = text.startswith(b'{"method":"%s' % WIRE[self.crash_on])
+        if self.crash_at == "before send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
         outcome = self.session.send(text)
         if outcome == "written":
             self.sent.append(text)
-        if self.crash_at == "after send" and is_add:
+        if self.crash_at == "after send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
         return outcome
 
@@ -130,20 +136,29 @@ class CrashingStorage(MemoryStorage):
     """Keeps the bytes over crashes, and dies where it is told to."""
 
     crash_at = ""
+    crash_on = "add"
+    is_dead = False
     fails = False
     tears_at = 40
 
     def append(self, data: bytes) -> None:
         if self.fails:
             raise OSError(28, "No space left on device")
-        is_intent = b'{"k":"add"' in data or b'{"k":"batch"' in data
+        if self.is_dead:  # nothing is written or sent by whoever is still running
+            if b'"p":{' in data:
+                raise CrashError
+            return
+        is_intent = b'{"k":"%s"' % self.crash_on.encode() in data
         if is_intent and self.crash_at == "before journal":
+            self.is_dead = True
             raise CrashError
         if is_intent and self.crash_at == "torn journal":
             super().append(data[: self.tears_at])
+            self.is_dead = True
             raise CrashError
         super().append(data)
         if is_intent and self.crash_at == "after journal":
+            self.is_dead = True
             raise CrashError
 
 
@@ -241,6 +256,7 @@ class OrderWorld:
         self, *, with_rest: bool = True, quotes: bool = False, wait: bool = True, **settings: Any
     ) -> OrderEntry:
         """Begin a run of the client on whatever the journal holds."""
+        self.storage.is_dead = False
         self.rest = self.make_rest()
         self.account_face = connect_account(
             rest=self.rest,

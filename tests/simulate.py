@@ -3,7 +3,8 @@
     python tests/simulate.py --seeds 200            the first 200
     python tests/simulate.py --seeds 300-499        these
     python tests/simulate.py --plan plan.json       one plan, as a failure left it
-    python tests/simulate.py --who orders           orders instead of a feed; `lines` of a coordinator
+    python tests/simulate.py --who trader           account, orders and REST instead of a feed
+    python tests/simulate.py --who orders           torture of orders alone; `lines` of a coordinator
 
 Prints what ran; of each failure the seed, the step, the smallest plan and one command that runs that plan again. The
 sum goes to a line of --results, which benchmarks/reliability.py reads.
@@ -25,10 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from results import append
-from simulation.swarm import RunError, failing_word, run_plan
+from simulation.swarm import RunError, run_plan
+from simulation.trader_swarm import run_trader
 
 from kraken_fast.sim.plan import Plan, draw
 from kraken_fast.sim.shrink import shrink
+from kraken_fast.sim.trader_plan import draw_trader
+
+DRAWS = {"feed": draw, "trader": draw_trader}
+"""Swarms whose runs are plans, which can be cut down and run again."""
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Outcome:
 def run_one(plan: Plan) -> Outcome:
     """Run a plan; a failure is an outcome too."""
     try:
-        sim = run_plan(plan)
+        sim = run_plan(plan) if plan.who == "feed" else run_trader(plan)
     except RunError as error:
         return Outcome(plan.seed, word=error.word, text=str(error))
     assert sim.stage is not None
@@ -56,9 +62,14 @@ def run_one(plan: Plan) -> Outcome:
     return Outcome(plan.seed, sim.oracle.checks, sim.now_s, faults, sim.stage.injected, sim.oracle.counts)
 
 
-def run_seed(seed: int) -> Outcome:
+def run_seed(who: str, seed: int) -> Outcome:
     """Run a seed; what runs in each process."""
-    return run_one(draw(seed))
+    return run_one(DRAWS[who](seed))
+
+
+def failing_word(plan: Plan) -> str:
+    """Run a plan for `shrink`."""
+    return run_one(plan).word
 
 
 def run_other(who: str, seed: int) -> Outcome:
@@ -78,11 +89,11 @@ def seeds_of(text: str) -> range:
     return range(int(first), int(last) + 1) if dash else range(int(first))
 
 
-def explain(outcome: Outcome, folder: Path, runs_max: int) -> None:
+def explain(who: str, outcome: Outcome, folder: Path, runs_max: int) -> None:
     """Print a failure, cut its plan down, and keep what is left of it."""
     print(f"\nseed {outcome.seed} FAILED: {outcome.word}\n{outcome.text}\n", flush=True)
-    smallest = shrink(draw(outcome.seed), failing_word, runs_max=runs_max)
-    path = folder / f"plan-{outcome.seed}.json"
+    smallest = shrink(DRAWS[who](outcome.seed), failing_word, runs_max=runs_max)
+    path = folder / f"plan-{who}-{outcome.seed}.json"
     path.write_text(smallest.to_json() + "\n")
     again = run_one(smallest)
     print(f"The smallest plan that fails with {outcome.word}:\n{smallest}\n{again.text.splitlines()[0]}")
@@ -111,7 +122,7 @@ def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="50", help="how many, or first-last")
-    parser.add_argument("--who", choices=("feed", "lines", "orders"), default="feed")
+    parser.add_argument("--who", choices=("feed", "trader", "lines", "orders"), default="feed")
     parser.add_argument("--plan", type=Path, help="run this plan instead")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first failure")
@@ -127,7 +138,7 @@ def main() -> int:
     begun = time.perf_counter()
     outcomes: list[Outcome] = []
     with ProcessPoolExecutor(options.jobs) as pool:
-        run = run_seed if options.who == "feed" else partial(run_other, options.who)
+        run = partial(run_seed if options.who in DRAWS else run_other, options.who)
         for outcome in pool.map(run, seeds_of(options.seeds)):
             outcomes.append(outcome)
             if outcome.word and options.fail_fast:
@@ -135,12 +146,12 @@ def main() -> int:
                 break
     found = summary(outcomes, time.perf_counter() - begun)
     for outcome in outcomes:
-        if outcome.word and options.shrink_runs and options.who == "feed":
+        if outcome.word and options.shrink_runs and options.who in DRAWS:
             options.plans.mkdir(parents=True, exist_ok=True)
-            explain(outcome, options.plans, options.shrink_runs)
+            explain(options.who, outcome, options.plans, options.shrink_runs)
         elif outcome.word:
             print(f"seed {outcome.seed} FAILED: {outcome.word}")
-            if options.who != "feed":
+            if options.who not in DRAWS:
                 again = f"--who {options.who} --seeds {outcome.seed}-{outcome.seed}"
                 print(f"{outcome.text}\nReplay: python tests/simulate.py {again}")
     print(json.dumps(found))

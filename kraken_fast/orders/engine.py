@@ -40,7 +40,7 @@ from .pretrade import Quotes
 from .rate import TradingBudget
 from .records import OrderState
 from .request import Stamps, encode_request
-from .resolution import Resolution, Sweep
+from .resolution import PING_AGAIN_NS, Resolution, Sweep
 from .rules import check_states
 from .settings import OrderSettings
 from .sweep import RestQueries, carry_out
@@ -122,7 +122,7 @@ class OrderCore:
         self._answers_due: list[tuple[int, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._pinged_ns: int | None = None
+        self._ping_due_ns = 0
         self._is_pump_due = False
         self._offset_ns: int | None = None
         self._pings: dict[int, int] = {}
@@ -296,13 +296,14 @@ class OrderCore:
             raise
         else:
             settle(result)
+            self._doubt_unheard(orders)
         self._pump()
 
     # What is heard -----------------------------------------------------------------------------------------------
 
     def on_up(self) -> None:
         """See `LineListener`."""
-        self._pinged_ns = None
+        self._ping_due_ns = 0
         self._pump_soon()
 
     def on_down(self, reason: str) -> None:
@@ -327,8 +328,24 @@ class OrderCore:
             return
         if ack.req_id is None or ack.req_id < REQ_ID_FIRST:
             return
+        pending = self.table.pending(ack.req_id)
         self.table.on_reply(ack, now_ns)
+        if pending is not None:
+            self._doubt_unheard(pending.orders)
         if self.table.unknown or self.table.amending:
+            self._pump_soon()
+
+    def _doubt_unheard(self, orders: Sequence[Order]) -> None:
+        """Have orders looked up whose answer came behind a gap of the stream: their events may lie in it.
+
+        The snapshot after the gap did not speak of them either, for they were not known to live then. A line that is
+        down has its next snapshot yet to come.
+        """
+        unheard = [
+            order for order in orders if order.state is _S.ACKED and not self._line.gapless_since(order.sent_ns)
+        ]
+        if unheard and self._line.is_up:
+            self.resolution.doubt(unheard, self.clock.monotonic_ns)
             self._pump_soon()
 
     def on_executions(self, rows: Sequence[Execution], *, snapshot: bool) -> None:
@@ -408,7 +425,7 @@ class OrderCore:
             if pending is not None and not pending.answers:
                 self._no_answer(pending, f"no answer within {self.settings.answer_s:g} s", now_ns)
         due = self.resolution.poll(now_ns)
-        if due.ping or (self._line.is_up and now_ns >= self._next_ping_ns):
+        if due.ping or (self._line.is_up and now_ns >= self._ping_due_ns):
             self._ping()
         if due.sweep is not None:
             self._begin_sweep(due.sweep, now_ns)
@@ -417,12 +434,8 @@ class OrderCore:
         self._settle_ready()
         times = [due.next_ns, self._journal.due_ns, self.switch.due_ns()]
         times.append(self._answers_due[0][0] if self._answers_due else None)
-        times.append(self._next_ping_ns if self._line.is_up else None)
+        times.append(self._ping_due_ns if self._line.is_up else None)
         self._plan(min(each for each in [*times, now_ns + 60 * SECOND_NS] if each is not None))
-
-    @property
-    def _next_ping_ns(self) -> int:
-        return 0 if self._pinged_ns is None else self._pinged_ns + round(PING_S * SECOND_NS)
 
     def _ping(self) -> None:
         """Ask for the exchange's time; the answer also proves what the stream has told by then."""
@@ -430,8 +443,9 @@ class OrderCore:
         if not self._line.is_up:
             return
         req_id = self._next_req_id()
+        self._ping_due_ns = now_ns + PING_AGAIN_NS
         if self._line.send(b'{"method":"ping","req_id":%d}' % req_id) == "written":
-            self._pinged_ns = now_ns
+            self._ping_due_ns = now_ns + round(PING_S * SECOND_NS)
             self._pings[req_id] = now_ns
             while len(self._pings) > 16:
                 del self._pings[next(iter(self._pings))]

@@ -111,6 +111,8 @@ class OrderState(Enum):
     """Whether the exchange is known to hold it."""
     may_be_live: bool
     """Whether the exchange may hold it."""
+    text: str
+    """Its value, without Enum's call of Python."""
 
     # Members are single: their identity is their hash, and Enum's own is a call of Python.
     __hash__ = object.__hash__
@@ -119,6 +121,7 @@ class OrderState(Enum):
 _S = OrderState
 FINAL = frozenset({_S.NOT_SENT, _S.NOT_PLACED, _S.REJECTED, _S.FILLED, _S.CANCELED, _S.EXPIRED})
 for _state in _S:
+    _state.text = _state.value
     _state.is_final = _state in FINAL
     _state.is_live = _state in (_S.ACKED, _S.OPEN, _S.PARTIAL)
     _state.may_be_live = _state.is_live or _state in (_S.SENT, _S.UNKNOWN)

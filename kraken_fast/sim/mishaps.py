@@ -7,6 +7,7 @@ like everything else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .engine import Side
 from .gate import Call
 from .params import Params
 from .records import ZERO, Order
+from .refusals import RestError
 
 if TYPE_CHECKING:
     from .account import Account
@@ -50,7 +52,8 @@ class Mishaps:
             if faults.rules("restate"):
                 self._restate(account)
             while fault := faults.fire("external_order", account=account.name):
-                self.place(account, fault["order"])
+                with suppress(RestError):  # who places it by hand is refused like everybody
+                    self.place(account, fault["order"])
 
     def gap(self, account: Account, session: int) -> None:
         """Fill an account's resting orders after a session of it has ended, if a fault says so."""

@@ -72,6 +72,7 @@ class Network:
         dns_down: names do not resolve.
         syn_lost: connecting hangs.
         attempts_ns: when each connection was attempted.
+        on_send: hears (connection number, bytes) of everything that the client writes, as it does.
         on_wire: hears (direction, connection number, bytes) of every segment as it is read; None is an end.
     """
 
@@ -94,6 +95,7 @@ class Network:
         self.attempts_ns: list[int] = []
         self.lookups = 0
         self.on_wire: Callable[[str, int, bytes | None], None] = lambda _direction, _number, _data: None
+        self.on_send: Callable[[int, bytes], None] = lambda _number, _data: None
         self.connections: dict[int, Connection] = {}
         self._timeline = loop.timeline
         self._seed = seed
@@ -226,6 +228,7 @@ class Connection:
 
     def send_up(self, data: bytes) -> None:
         """Take bytes of the client."""
+        self._network.on_send(self.number, data)
         self.unread_bytes += len(data)
         self.up.send(lambda: self._arrive_up(data))
 

@@ -73,6 +73,7 @@ class Plan:
     Attributes:
         rate: of the crowd, actions a second and market.
         faults_s: length of the phase with faults.
+        who: whose run it is: feed, or trader.
     """
 
     seed: int
@@ -84,6 +85,7 @@ class Plan:
     timers_first: bool
     acts: tuple[Act, ...]
     faults_s: float = FAULTS_S
+    who: str = "feed"
 
     def to_json(self) -> str:
         """Write the whole plan as one line."""
@@ -128,17 +130,24 @@ def _for_a_while(
     return acts
 
 
-def _once(**settings: Callable[[Random], Any]) -> Callable[[Random], list[Act]]:
+Draws = Callable[[Random], list[Act]]
+"""Draws when a kind strikes, for how long, and how."""
+
+
+def once(**settings: Callable[[Random], Any]) -> Draws:
+    """Strike one to six times, each at a moment."""
     return lambda rng: _now_and_then(rng, lambda r: {name: draw(r) for name, draw in settings.items()}, 6)
 
 
-def _while(longest_s: float, **settings: Callable[[Random], Any]) -> Callable[[Random], list[Act]]:
+def lasting(longest_s: float, **settings: Callable[[Random], Any]) -> Draws:
+    """Strike one to three times, each for a while."""
     return lambda rng: _for_a_while(
         rng, lambda r: {name: draw(r) for name, draw in settings.items()}, longest_s
     )
 
 
-def _always(rate_max: float, **settings: Callable[[Random], Any]) -> Callable[[Random], list[Act]]:
+def always(rate_max: float, **settings: Callable[[Random], Any]) -> Draws:
+    """Strike each message with some probability, all the time."""
     def acts(rng: Random) -> list[Act]:
         drawn = {name: draw(rng) for name, draw in settings.items()}
         drawn |= {"count": None, "probability": rng.uniform(0, rate_max)}
@@ -147,15 +156,17 @@ def _always(rate_max: float, **settings: Callable[[Random], Any]) -> Callable[[R
     return acts
 
 
-def _one_of(*values: Any) -> Callable[[Random], Any]:
+def one_of(*values: Any) -> Callable[[Random], Any]:
+    """Draw one of these."""
     return lambda rng: rng.choice(values)
 
 
-def _from(low: int, high: int) -> Callable[[Random], int]:
+def from_to(low: int, high: int) -> Callable[[Random], int]:
+    """Draw a whole number, both ends included."""
     return lambda rng: rng.randint(low, high)
 
 
-_BOOK = _one_of("book")
+_BOOK = one_of("book")
 
 # Symbol and decimals of its prices, such that none becomes zero.
 _PRECISIONS = (
@@ -164,67 +175,70 @@ _PRECISIONS = (
     + [("DOGE/USD", n) for n in (6, 7, 8)]
 )
 
-KINDS: dict[str, Callable[[Random], list[Act]]] = {
+KINDS: dict[str, Draws] = {
     # The exchange in a box, see its faults.KINDS.
-    "rst": _once(),
-    "fin": _once(),
-    "half_open": _once(),
-    "hole": _while(8.0, direction=_one_of("down", "up", "both")),
-    "latency": _while(30.0, ms=_from(0, 100), jitter_ms=_from(0, 200)),
-    "slice": _while(20.0, size_bytes=_from(1, 60)),
-    "bandwidth": _while(10.0, bytes_per_s=_from(20_000, 200_000)),
-    "drip": _while(0.5, interval_ms=_from(1, 2)),
-    "refuse": _while(10.0),
-    "hang": _while(10.0),
-    "upgrade_status": _while(5.0, status=_one_of(500, 502, 503, 520)),
-    "raw": _once(hex=lambda rng: rng.randbytes(rng.randint(1, 40)).hex()),
-    "fragment": _while(20.0, size_bytes=_from(20, 200)),
-    "interleave_control": _while(20.0),
-    "rsv": _once(bits=_from(1, 7)),
-    "opcode": _once(opcode=_one_of(3, 7, 11, 15)),
-    "mask": _once(),
-    "length": _once(width_bytes=_one_of(2, 8)),
-    "len64": _once(size_bytes=_one_of(1 << 63, 1 << 40)),
-    "binary": _once(),
-    "bad_utf8": _once(),
-    "ping_flood": _while(5.0, rate=_from(10, 200)),
-    "close": _once(code=_one_of(1000, 1001, 1008, 1011, 1012, 1013, 2999), reason=_one_of("", "restarting")),
-    "double_close": _once(),
-    "no_close_reply": _while(20.0),
-    "drop": _always(0.01),
-    "duplicate": _always(0.05),
-    "swap": _always(0.01),
-    "delay": _always(0.01, ms=_from(1, 3000)),
-    "bad_checksum": _always(0.01),
-    "mutate": _always(0.02, mutation=_one_of(*(name for name in (*MUTATIONS, *HARMLESS) if name != "deep"))),
-    "no_snapshot": _while(8.0, channel=_BOOK),
-    "late_snapshot": _while(20.0, channel=_BOOK, ms=_from(1, 8000)),
-    "second_snapshot": _always(0.03),
-    "no_heartbeat": _while(20.0),
-    "heartbeat_only": _while(5.0),
-    "no_ack": _while(8.0, channel=_BOOK),
-    "ack_then_silence": _while(8.0, channel=_BOOK),
-    "msg_rate": _while(3.0),
-    "duplicate_ack": _while(30.0),
-    "late_ack": _while(30.0, ms=_from(1, 2000)),
-    "stray_ack": _while(30.0),
-    "precision": _once(pair=lambda rng: list(rng.choice(_PRECISIONS)), qty=_one_of(None, 4, 6, 8)),
-    "system_status": _once(status=_one_of("maintenance", "cancel_only", "post_only", "limit_only", "online")),
+    "rst": once(),
+    "fin": once(),
+    "half_open": once(),
+    "hole": lasting(8.0, direction=one_of("down", "up", "both")),
+    "latency": lasting(30.0, ms=from_to(0, 100), jitter_ms=from_to(0, 200)),
+    "slice": lasting(20.0, size_bytes=from_to(1, 60)),
+    "bandwidth": lasting(10.0, bytes_per_s=from_to(20_000, 200_000)),
+    "drip": lasting(0.5, interval_ms=from_to(1, 2)),
+    "refuse": lasting(10.0),
+    "hang": lasting(10.0),
+    "upgrade_status": lasting(5.0, status=one_of(500, 502, 503, 520)),
+    "raw": once(hex=lambda rng: rng.randbytes(rng.randint(1, 40)).hex()),
+    "fragment": lasting(20.0, size_bytes=from_to(20, 200)),
+    "interleave_control": lasting(20.0),
+    "rsv": once(bits=from_to(1, 7)),
+    "opcode": once(opcode=one_of(3, 7, 11, 15)),
+    "mask": once(),
+    "length": once(width_bytes=one_of(2, 8)),
+    "len64": once(size_bytes=one_of(1 << 63, 1 << 40)),
+    "binary": once(),
+    "bad_utf8": once(),
+    "ping_flood": lasting(5.0, rate=from_to(10, 200)),
+    "close": once(code=one_of(1000, 1001, 1008, 1011, 1012, 1013, 2999), reason=one_of("", "restarting")),
+    "double_close": once(),
+    "no_close_reply": lasting(20.0),
+    "drop": always(0.01),
+    "duplicate": always(0.05),
+    "swap": always(0.01),
+    "delay": always(0.01, ms=from_to(1, 3000)),
+    "bad_checksum": always(0.01),
+    "mutate": always(0.02, mutation=one_of(*(name for name in (*MUTATIONS, *HARMLESS) if name != "deep"))),
+    "no_snapshot": lasting(8.0, channel=_BOOK),
+    "late_snapshot": lasting(20.0, channel=_BOOK, ms=from_to(1, 8000)),
+    "second_snapshot": always(0.03),
+    "no_heartbeat": lasting(20.0),
+    "heartbeat_only": lasting(5.0),
+    "no_ack": lasting(8.0, channel=_BOOK),
+    "ack_then_silence": lasting(8.0, channel=_BOOK),
+    "msg_rate": lasting(3.0),
+    "duplicate_ack": lasting(30.0),
+    "late_ack": lasting(30.0, ms=from_to(1, 2000)),
+    "stray_ack": lasting(30.0),
+    "precision": once(pair=lambda rng: list(rng.choice(_PRECISIONS)), qty=one_of(None, 4, 6, 8)),
+    "system_status": once(status=one_of("maintenance", "cancel_only", "post_only", "limit_only", "online")),
     # The network and the client's own machine.
-    "dns_down": _while(8.0),
-    "syn_lost": _while(8.0),
-    "block": _once(seconds=lambda rng: rng.uniform(0.2, 5.0)),
+    "dns_down": lasting(8.0),
+    "syn_lost": lasting(8.0),
+    "block": once(seconds=lambda rng: rng.uniform(0.2, 5.0)),
     # The user.
-    "unsubscribe": _while(10.0, pick=_from(0, 19)),
-    "late_subscribe": _once(pick=_from(0, 19)),
-    "read_strictly": _while(20.0, each_ms=_from(50, 500)),
-    "slow_reader": _while(30.0, each_ms=_from(20, 1000), size=_from(1, 50)),
-    "raise": _while(10.0, channel=_one_of("book", "ticker", "trade", "candle")),
-    "restart": _once(is_crash=_one_of(False, True)),
+    "unsubscribe": lasting(10.0, pick=from_to(0, 19)),
+    "late_subscribe": once(pick=from_to(0, 19)),
+    "read_strictly": lasting(20.0, each_ms=from_to(50, 500)),
+    "slow_reader": lasting(30.0, each_ms=from_to(20, 1000), size=from_to(1, 50)),
+    "raise": lasting(10.0, channel=one_of("book", "ticker", "trade", "candle")),
+    "restart": once(is_crash=one_of(False, True)),
 }
 """Every kind with how it is drawn."""
 
-OF_THE_USER = frozenset({"unsubscribe", "late_subscribe", "read_strictly", "slow_reader", "raise", "restart"})
+OF_A_READER = frozenset({"unsubscribe", "late_subscribe", "read_strictly", "slow_reader", "raise", "restart"})
+OF_A_TRADER = frozenset({"trade", "crash", "journal_fails", "wall_step", "switch"})
+OF_THE_USER = OF_A_READER | OF_A_TRADER
+"""What is the user's business; a trader's kinds are drawn in `trader_plan`."""
 
 
 def draw(seed: int) -> Plan:

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import orjson
 import schema
-from judge import Witness, time_ns
+from accountwire import Account, Raw, expected_fields, message, row_of_everything, taken_fields
+from judge import Witness, same, time_ns
+from level3wire import Event, Twins3
 
 from kraken_fast.core.book import OrderBook
 from kraken_fast.core.capture import CaptureReader
@@ -24,6 +26,7 @@ from kraken_fast.core.decode import Decoder
 from kraken_fast.core.fixed import to_decimal, to_fixed
 from kraken_fast.core.frames import FramePolicy
 from kraken_fast.errors import CaptureError
+from kraken_fast.sim.reference import loads
 
 from .test_fuzz_decode import BASE, Case
 
@@ -360,10 +363,79 @@ def frames(data: bytes) -> None:
         assert policy.kept_bytes[0] <= _MESSAGE_MAX
 
 
+# Level 3 -----------------------------------------------------------------------------------------------------------
+
+_EVENTS = ("add", "modify", "delete")
+
+
+def level3(data: bytes) -> None:
+    """A snapshot and updates of orders, four bytes each: equal to plain lists, sorting and zlib after every message."""
+    if not data:
+        return
+    twins = Twins3((10, 100)[data[0] & 1])
+    at, kind = 1, "snapshot"
+    while at < len(data):
+        count = data[at] % 16
+        rows, at = data[at + 1 : at + 1 + 4 * count], at + 1 + 4 * count
+        sides: tuple[list[Event], list[Event]] = ([], [])
+        held = {order["order_id"] for side in twins.reference.sides for order in side} if kind == "update" else set()
+        for i in range(0, len(rows) - 3, 4):
+            which, event, order, qty = rows[i] >> 7, _EVENTS[rows[i] % 3], rows[i + 1] % 40, rows[i + 3]
+            what = "" if kind == "snapshot" else event
+            name = f"O{which}{order}"
+            if what in ("", "add") and name in held:
+                continue  # the exchange adds an order once; of a message that came twice nothing changes
+            (held.discard if what == "delete" else held.add)(name)
+            price = Decimal(rows[i + 2] % 32 + 1 + (0 if which == 0 else 40)).scaleb(-1)
+            amount = Decimal((qty + 1) * 10 ** (rows[i + 2] >> 5)).scaleb(-8)
+            sides[which].append((what, name, price, amount, qty))
+        twins.send(kind, *sides)
+        kind = "update"
+
+
+# An account --------------------------------------------------------------------------------------------------------
+
+_VALUES = ("1", "0", "-1.50", "1e-8", "12345678901234567890.5", "true", "null", '"x"', '""', "[]", "{}")
+_ENTRY = {
+    "asset": "USD", "asset_class": "currency", "balance": Decimal("10.5000"), "amount": Decimal("-1.5"),
+    "fee": Decimal(0), "ledger_id": "L1", "ref_id": "T1", "timestamp": "2026-11-22T10:15:31.020417Z", "type": "trade",
+    "subtype": "", "category": "trade", "wallet_type": "spot", "wallet_id": "main", "user": "me",
+}  # fmt: skip
+
+
+def account(data: bytes) -> None:
+    """A row of an account's channels, any fields with any values: told as `json` and `Decimal` read it, or refused."""
+    if len(data) < 2:
+        return
+    channel = ("executions", "balances")[data[0] & 1]
+    whole = row_of_everything() if channel == "executions" else dict(_ENTRY)
+    names = list(whole)
+    for i in range(1, len(data) - 1, 2):
+        name = names[data[i] % len(names)]
+        if data[i + 1] < 128:
+            whole.pop(name, None)
+        elif name in whole:
+            whole[name] = Raw(_VALUES[data[i + 1] % len(_VALUES)])
+    line = Account()
+    line.start(channel=channel)
+    line.told.clear()
+    raw = message(channel, [whole], 2)
+    is_fed = line.decoder.feed(raw)
+    if not is_fed:
+        assert line.errors
+        assert not line.told
+        return
+    (row,) = loads(raw)["data"]
+    (record,) = line.told
+    assert same(taken_fields(record), expected_fields(row)), (raw, taken_fields(record), expected_fields(row))
+
+
 TARGETS: dict[str, Target] = {
     "decoder": decoder,
     "scanner": scanner,
     "book": book,
     "capture": capture,
     "frames": frames,
+    "level3": level3,
+    "account": account,
 }

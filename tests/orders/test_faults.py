@@ -267,6 +267,23 @@ def test_fills_replayed_by_a_snapshot_count_once() -> None:
     play(main)
 
 
+@pytest.mark.fault("O11", kind="D")
+def test_an_old_fill_in_a_snapshot_does_not_say_that_its_order_is_open() -> None:
+    async def main(world: OrderWorld) -> None:
+        order = await world.entry.add_order(**world.buy(limit_price=world.quote(BTC).bid))
+        world.core.mishaps.fill(world.account, world.account.orders[order.order_id], Decimal("0.001"))
+        world.network.wake()
+        await until(lambda: order.state is OrderState.PARTIAL, 1)
+        world.line.drop()
+        await asyncio.sleep(0.1)
+        world.core.desk.cancel(world.account, world.account.orders[order.order_id], world.timeline.wall_ns(), "by hand")
+        await until(lambda: world.line.is_up, 2)
+        await until(lambda: order.state is OrderState.CANCELED, 2)
+        assert order.filled_qty == Decimal("0.001") and len(order.fills) == 1
+
+    play(main)
+
+
 @pytest.mark.fault("O14", kind="D")
 @pytest.mark.parametrize("share", ["0.5", "1"])
 def test_a_fill_races_the_cancel(share: str) -> None:
@@ -654,6 +671,20 @@ def test_without_the_exchanges_time_no_order_leaves() -> None:
 
 
 @pytest.mark.fault("N04", kind="D")
+@pytest.mark.fault("N19", kind="D")
+def test_a_line_that_takes_nothing_is_asked_again_only_now_and_then() -> None:
+    async def main(world: OrderWorld) -> None:
+        world.line.drop()
+        await until(lambda: not world.line.is_up, 1)
+        refused: list[bytes] = []
+        world.line.send = lambda text: refused.append(text) or "never_left"
+        await asyncio.sleep(3)
+        assert world.line.is_up and 4 < len(refused) < 16, "four times a second, and no busy loop"
+        del world.line.send
+
+    play(main)
+
+
 @pytest.mark.fault("N05", kind="D")
 @pytest.mark.parametrize("kind", ["half_open", "hole"])
 def test_an_order_into_a_silent_line_is_unknown(kind: str) -> None:

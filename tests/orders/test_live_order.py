@@ -13,7 +13,7 @@ from order_story import told
 
 from kraken_fast.core.execution import Execution
 from kraken_fast.errors import ClosedError, OrderEndedError, OrderRejectedError, OutcomeUnknownError
-from kraken_fast.orders.live_order import EVIDENCE_MAX, Order
+from kraken_fast.orders.live_order import EVIDENCE_MAX, Amending, Order
 from kraken_fast.orders.records import FOLLOWS, OrderState
 
 D = Decimal
@@ -152,3 +152,38 @@ def test_random_messages_never_break_the_sums() -> None:
             filled = each.filled_qty
         assert each.filled_qty >= sum((fill.qty for fill in each.fills), D(0)) or not each.fills
         assert len({fill.exec_id for fill in each.fills}) == len(each.fills)
+
+
+def amended(qty: str, limit: int) -> Execution:
+    return told(
+        exec_type="amended", order_status="new", order_id="O1", order_qty=D(qty), limit_price=D(limit), cum_qty=D(0)
+    )  # fmt: skip
+
+
+def test_the_late_event_of_one_amend_is_not_taken_for_the_next() -> None:
+    each = order(OrderState.OPEN)
+    each.amending = Amending({"limit_price": D(101)}, {"limit_price": D(102)}, 1, 2, 3)
+    each.take(amended("0.3", 101), 5)
+    assert each.amending.state == "sent" and each.limit_price == D(101)
+    each.take(amended("0.3", 102), 6)
+    assert each.amending.state == "applied" and each.limit_price == D(102)
+
+
+def test_an_order_that_may_be_for_more_by_now_is_not_called_filled() -> None:
+    each = order(OrderState.OPEN)
+    each.amending = Amending({"order_qty": D("0.3")}, {"order_qty": D("0.4")}, 1, 2, 3, "unknown")
+    for number in (1, 2, 3):
+        each.take(trade(number), 5)
+    assert each.filled_qty == D("0.3") and each.state is OrderState.PARTIAL
+    each.take(amended("0.4", 100), 6)
+    each.take(trade(4), 7)
+    assert each.amending.state == "applied" and each.state is OrderState.FILLED
+
+
+def test_a_query_tells_the_last_terms_of_an_order_that_ended() -> None:
+    each = order(OrderState.OPEN)
+    terms = {"order_id": "O1", "order_qty": D(1), "limit_price": D(7)}
+    each.take(Execution(recovered=True, exec_type="status", order_status="new", **terms), 5)
+    assert (each.order_qty, each.limit_price) == (D("0.3"), D(100)), "a query may be a minute behind"
+    each.take(Execution(recovered=True, exec_type="canceled", order_status="canceled", **terms), 6)
+    assert (each.order_qty, each.limit_price) == (D(1), D(7))

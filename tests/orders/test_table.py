@@ -32,7 +32,7 @@ def sent(desk: OrderTable, *names: str, method: str = "add_order", req_id: int =
     orders = []
     for name in names:
         order = Order(name, "BTC/USD", {"symbol": "BTC/USD", "cl_ord_id": name, "order_qty": Decimal(1)})
-        desk.write_intents("add", (order,), b"{}", 1, 1)
+        desk.write_intents(b"add", (order,), b"{}", 1, 1)
         orders.append(order)
     desk.begin(req_id, Pending(method, 1, tuple(orders), "BTC/USD", 1, 1.0))
     desk.sent(orders, 1, "written")
@@ -110,7 +110,7 @@ def test_an_answer_that_names_another_order_is_none() -> None:
 def test_a_close_order_with_the_number_of_its_parent_is_not_its_parent() -> None:
     desk = table()
     order = Order("#5", "BTC/USD", {"symbol": "BTC/USD", "order_userref": 5, "order_qty": Decimal(1)})
-    desk.write_intents("add", (order,), b"{}", 1, 1)
+    desk.write_intents(b"add", (order,), b"{}", 1, 1)
     desk.sent((order,), 1, "written")
     desk.on_execution(told(exec_type="new", order_status="new", order_id="OP", order_userref=5), 2)
     desk.on_execution(told(exec_type="pending_new", order_status="pending_new", order_id="OC", order_userref=5), 3)

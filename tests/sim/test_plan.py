@@ -9,7 +9,7 @@ from collections import Counter
 from kraken_fast.sim.acts import Stage
 from kraken_fast.sim.core import ExchangeCore
 from kraken_fast.sim.network import Network, Route
-from kraken_fast.sim.plan import FAULTS_S, KINDS, OF_THE_USER, Act, Plan, draw
+from kraken_fast.sim.plan import FAULTS_S, KINDS, OF_A_READER, Act, Plan, draw
 from kraken_fast.sim.virtual import Timeline, VirtualLoop, run
 
 
@@ -47,7 +47,7 @@ def test_every_kind_is_carried_out() -> None:
         stage.heal()
 
     run(loop, main())
-    assert set(told) == OF_THE_USER
+    assert set(told) == OF_A_READER
     assert stage.done == Counter(KINDS.keys())
     assert not network.dns_down and not network.syn_lost
     assert core.system_status == "online"

@@ -101,12 +101,14 @@ class AccountWorld:
         tier: Any = "intermediate",
         limits: bool = True,
         permissions: tuple[str, ...] | None = None,
+        limit_orders: bool = False,
+        timers_first: bool = False,
     ) -> None:
         self.seed = seed
         self.timeline = Timeline()
         self.clock = ManualClock(monotonic_ns=self.timeline.now_ns, epoch_ns=self.timeline.wall_ns())
         self.timeline.on_advance.append(self.clock.advance)
-        self.loop = VirtualLoop(self.timeline)
+        self.loop = VirtualLoop(self.timeline, timers_first=timers_first)
         facts = {} if permissions is None else {"permissions": permissions}
         self.core = ExchangeCore(
             [BTC],
@@ -116,7 +118,7 @@ class AccountWorld:
             levels=10,
             accounts=[NewAccount(tier=tier, **facts)],
             limit_calls=limits,
-            limit_orders=False,
+            limit_orders=limit_orders,
         )
         self.faults = self.core.faults
         self.network = Network(self.loop, self.core, seed=seed, route=route)
@@ -163,13 +165,14 @@ class AccountWorld:
 
     def connect(self, **others: Any) -> Account:
         """Prepare an account that tells this world everything."""
+        if "rest" not in others:
+            others["rest"] = self.rest()
+        others.setdefault("budget", AttemptBudget(MemoryAttempts(), limit=1_000_000))
         account = connect_account(
-            rest=self.rest(),
             ws_url=WS_URL,
             rest_url=REST_URL,
             clock=self.clock,
             rng=Random(f"{self.seed}/client"),
-            budget=AttemptBudget(MemoryAttempts(), limit=1_000_000),
             ssl_context=_TLS,
             use_aiofastnet=False,
             **others,

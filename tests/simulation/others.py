@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from test_orders_torture import ABSENT, Torture
+from orders.test_torture import ABSENT, Torture
 
 from kraken_fast.orders.live_order import Order
 from kraken_fast.orders.records import OrderState
@@ -25,7 +25,10 @@ OF_ORDERS = {
     "falsely_rejected": "S16",
     "falsely_accepted": "S16",
     "still_unknown": "V03",
-    "wrong_fills": "S13",
+    "wrong_picture": "S13",
+    "amends_falsely_rejected": "S16",
+    "amends_falsely_accepted": "S16",
+    "amends_unknown": "V03",
     "late": "V03",
 }
 

@@ -152,3 +152,21 @@ async def by_rest(client: RestClient) -> None:
     except OutcomeUnknownError as error:
         assert_type(error.order_ids, tuple[str, ...])
         assert_type(error.cl_ord_ids, tuple[str | None, ...])
+
+
+async def on_paper() -> None:
+    async with kraken_fast.connect_paper(["BTC/USD"], balances={"USD": "10000", "BTC": 1}) as trading:
+        assert_type(trading, kraken_fast.PaperTrading)
+        assert_type(trading.waiting, dict[str, str])
+        order = await trading.orders.add_order(symbol="BTC/USD", side="buy", order_type="market", order_qty="0.01")
+        await order.filled()
+        assert_type(trading.account.balance("USD"), kraken_fast.AccountBalance)
+
+
+def against_a_recording() -> Decimal:
+    async def strategy(trading: kraken_fast.PaperTrading) -> None:
+        await trading.orders.add_order(symbol="BTC/USD", side="buy", order_type="market", order_qty="0.01")
+
+    result = kraken_fast.backtest(["monday.kfcap"], strategy, symbols=["BTC/USD"], balances={"USD": 10_000})
+    assert_type(result, kraken_fast.BacktestResult)
+    return result.gain()
