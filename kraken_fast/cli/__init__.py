@@ -11,6 +11,7 @@
 | `check`                                       | `check.py`  |
 | `ticker`, `ohlc`, `balance`, `orders`, `rest` | `rest.py`   |
 | `trades`                                      | `trades.py` |
+| `order add`, `amend`, `cancel`, `watch` ...   | `order.py`  |
 | `doctor`                                      | `doctor.py` |
 """
 

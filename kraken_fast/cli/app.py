@@ -12,6 +12,7 @@ from .account import account
 from .check import check
 from .demo import demo
 from .doctor import doctor
+from .order import order_app
 from .record import record
 from .replay import replay
 from .rest import balance, ohlc, orders, rest, ticker
@@ -41,6 +42,7 @@ for _verb in (
     ticker, ohlc, trades, account, balance, orders, rest, doctor,
 ):
     app.command(epilog=STATUSES)(_verb)
+app.add_typer(order_app, epilog=STATUSES)
 
 
 def _print_version(wanted: bool) -> None:
