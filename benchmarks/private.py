@@ -1,7 +1,7 @@
 """Frames of the private channels and of level 3, made from a seed in the forms seen on the wire.
 
-Executions and balances are numbered, so they are fed to a new decoder each time. Level 3 goes round: what it adds, it
-deletes.
+All go round. Executions and balances are numbered, so each round begins with a snapshot, and there are more orders than
+a store keeps closed ones: those of the round before are new again. Level 3 deletes what it adds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _START_NS = 1_760_000_000_000_000_000
 
 
 @cache
-def executions(orders: int = MESSAGES // 5) -> Corpus:
-    """Give lives of five reports: pending_new, new, two trades, filled. 400 bytes a message on average."""
+def executions(orders: int = 1_200) -> Corpus:
+    """Give lives of five reports: pending_new, new, two trades, filled. 424 bytes a message on average."""
     rng, texts = random.Random(f"{SEED}/executions"), []
     for number in range(orders):
         order, client = _id("O", rng), f"{rng.getrandbits(128):032x}"

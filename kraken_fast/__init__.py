@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .core.market import Ticker as Ticker
     from .core.market import TickerSnapshot as TickerSnapshot
     from .core.market import Trade as Trade
+    from .core.order_store import AccountOrder as AccountOrder
     from .errors import AuthError as AuthError
     from .errors import CaptureError as CaptureError
     from .errors import ChecksumError as ChecksumError
@@ -91,12 +92,38 @@ if TYPE_CHECKING:
     from .feed import Feed as Feed
     from .feed import FeedStats as FeedStats
     from .feed import connect as connect
+    from .orders.cancels import Cancelled as Cancelled
+    from .orders.entry import Checked as Checked
+    from .orders.entry import OrderEntry as OrderEntry
+    from .orders.exit import ExitReport as ExitReport
+    from .orders.journal import FileStorage as FileStorage
+    from .orders.journal import Journal as Journal
+    from .orders.journal import MemoryStorage as MemoryStorage
+    from .orders.journal import Sync as Sync
+    from .orders.live_order import Order as Order
+    from .orders.pretrade import Quote as Quote
+    from .orders.records import Conditional as Conditional
+    from .orders.records import Evidence as Evidence
+    from .orders.records import Fill as Fill
+    from .orders.records import NewOrder as NewOrder
+    from .orders.records import OrderState as OrderState
+    from .orders.records import Triggers as Triggers
+    from .orders.settings import OrderLimits as OrderLimits
+    from .orders.settings import OrderSettings as OrderSettings
+    from .orders.watchdog import Watchdog as Watchdog
+    from .orders.watchdog import WatchdogSettings as WatchdogSettings
+    from .paper.backtest import BacktestResult as BacktestResult
+    from .paper.backtest import backtest as backtest
+    from .paper.face import PaperTrading as PaperTrading
+    from .paper.face import connect_paper as connect_paper
     from .private.account import Account as Account
     from .private.account import connect_account as connect_account
     from .private.level3_feed import Level3Feed as Level3Feed
     from .private.level3_feed import connect_level3 as connect_level3
     from .rest.endpoints import RestClient as RestClient
     from .rest.nonce import MemoryNonces as MemoryNonces
+    from .trading import Trading as Trading
+    from .trading import connect_trading as connect_trading
     from .types import Asset as Asset
     from .types import Gap as Gap
     from .types import Instrument as Instrument
@@ -132,10 +159,23 @@ _HOMES = {
     "events": ("Degraded", "Dropped", "Event", "EventStream", "Filled", "LineChange", "Refused", "SourceChange"),
     "feed": ("Feed", "FeedStats", "connect"),
     "coordination.health": ("LineHealth", "SubscriptionHealth"),
+    "paper.backtest": ("BacktestResult", "backtest"),
+    "paper.face": ("PaperTrading", "connect_paper"),
     "private.level3_feed": ("Level3Feed", "connect_level3"),
     "coordination.metrics": ("MetricsServer", "MetricsSnapshot"),
     "rest.nonce": ("MemoryNonces",),
     "coordination.readings": ("Balance", "Balances", "Candles", "OpenOrders", "Trades"),
+    "core.order_store": ("AccountOrder",),
+    "orders.cancels": ("Cancelled",),
+    "orders.entry": ("Checked", "OrderEntry"),
+    "orders.exit": ("ExitReport",),
+    "orders.journal": ("FileStorage", "Journal", "MemoryStorage", "Sync"),
+    "orders.live_order": ("Order",),
+    "orders.pretrade": ("Quote",),
+    "orders.records": ("Conditional", "Evidence", "Fill", "NewOrder", "OrderState", "Triggers"),
+    "orders.settings": ("OrderLimits", "OrderSettings"),
+    "orders.watchdog": ("Watchdog", "WatchdogSettings"),
+    "trading": ("Trading", "connect_trading"),
     "coordination.shares": ("Shares",),
     "types": ("Asset", "Gap", "Instrument", "InstrumentUpdate", "Level", "SystemStatus"),
 }

@@ -20,7 +20,9 @@ class AccountGap:
         reason: why: the line was lost, the sequence broke, a fill was found missing.
         since_ns, until_ns: the exchange's time of the last thing known before, and of the first after; 0 if unknown.
         fills: recovered in it.
-        healed: everything in it was recovered. If not, what is missing may still come, out of order.
+        healed: everything in it was recovered. If not, fills that are missing may still come, out of order; of balances
+            the totals are right again, but movements in the gap are not told one by one: `RestClient.iter_ledgers` from
+            `since_ns` on has them.
     """
 
     channel: str

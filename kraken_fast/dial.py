@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from .config import Endpoints, LineSettings, is_loopback
 from .core.clock import Clock
 from .core.listener import LineListener
 from .errors import ConfigError, ConnectError, HandshakeError, TlsError, TransportError, printable
+from .hangup import HangupWatch
 from .policy import SECOND_NS, MemoryAttempts, ns_until_free
 
 _log = logging.getLogger("kraken_fast.dial")
@@ -37,16 +38,29 @@ RETRY_AFTER_MAX_S = 86_400
 READ_BUFFER_BYTES = 16 * 1024
 
 
+Connector = Callable[..., Awaitable[Any]]
+"""What connects instead of the event loop: called as its `create_connection` is, and gives what that gives."""
+
+
 class LineProtocol(WSProtocol):  # type: ignore[misc]  # untyped, see the import
     """picows' protocol, which in addition remembers why its transport ended and keeps a list of open sockets."""
 
     sockets: set[LineProtocol]
     cause = ""
+    watch: HangupWatch | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Note the socket as open."""
         super().connection_made(transport)
         self.sockets.add(self)
+        sock = transport.get_extra_info("socket")
+        is_real = sock.fileno() >= 0  # an exchange in this process has none
+        if is_real and not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+            self.watch = HangupWatch(sock, self._on_hangup)
+
+    def _on_hangup(self, reason: str) -> None:
+        self.cause = self.cause or reason
+        self.abort()
 
     def eof_received(self) -> bool:
         """Note an end without a close frame."""
@@ -57,6 +71,8 @@ class LineProtocol(WSProtocol):  # type: ignore[misc]  # untyped, see the import
         """Note the socket as closed."""
         if exc is not None:
             self.cause = str(exc) or type(exc).__name__
+        if self.watch is not None:
+            self.watch.close()
         self.sockets.discard(self)
         super().connection_lost(exc)
 
@@ -70,7 +86,7 @@ class Dialer:
     """Opens the connections of one line, one at a time.
 
     Args:
-        endpoints, settings, clock, ssl_context, use_aiofastnet: see `transport.Connection`.
+        endpoints, settings, clock, ssl_context, use_aiofastnet, connector: see `transport.Connection`.
     """
 
     def __init__(
@@ -81,6 +97,7 @@ class Dialer:
         *,
         ssl_context: ssl.SSLContext | None = None,
         use_aiofastnet: bool = True,
+        connector: Connector | None = None,
     ) -> None:
         url = urlsplit(endpoints.ws_url)
         self.host = url.hostname or ""
@@ -91,7 +108,8 @@ class Dialer:
         self._ca_file = endpoints.ca_file
         self._settings = settings
         self._clock = clock
-        self._use_aiofastnet = use_aiofastnet
+        self._use_aiofastnet = use_aiofastnet and connector is None
+        self._connector = connector
         self._ssl_context = ssl_context
         if ssl_context is not None:
             self._check_verifies(ssl_context)
@@ -138,7 +156,7 @@ class Dialer:
         protocol class is driven directly; the version is pinned, and checked when the listener is imported.
         """
         loop = asyncio.get_running_loop()
-        create: Callable[..., Any] = loop.create_connection
+        create: Callable[..., Any] = self._connector or loop.create_connection
         options: dict[str, Any] = {}
         if self._use_aiofastnet:
             import aiofastnet  # noqa: PLC0415 - a dependency of picows that virtual time does without

@@ -28,7 +28,8 @@ from .config import (
 )
 from .core.book import BookSnapshot, OrderBook
 from .core.capture import CaptureWriter
-from .core.handler import Handler
+from .core.decode import Decoder
+from .core.handler import Callbacks, Handler
 from .core.latency import Histogram
 from .core.market import Candle, LiveTicker, TickerSnapshot, Trade
 from .errors import (
@@ -271,6 +272,15 @@ class Feed:
             session.want(channel, symbols, interval=self._ohlc_interval)
         else:
             session.want(channel, symbols)
+
+    def tap(self, callbacks: Callbacks) -> None:
+        """Have somebody told of books, tickers, trades and candles besides the feed's own callbacks, before them."""
+        callbacks.forward, self._session.forward = self._session.forward, callbacks
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder with the live stores, for code that reads them as they are."""
+        return self._session.decoder
 
     @property
     def refused(self) -> dict[tuple[str, str], SubscriptionError]:

@@ -32,7 +32,7 @@ from .core.clock import Clock, SystemClock
 from .core.decode import Decoder
 from .core.handler import Callbacks
 from .core.line import Line
-from .dial import FileAttempts
+from .dial import Connector, FileAttempts
 from .errors import (
     ClosedError,
     DecodeError,
@@ -84,6 +84,7 @@ class SessionSettings:
         budget: bound on connection attempts; None counts those of all this user's processes on this machine.
         ssl_context: must verify, unless the host is loopback.
         use_aiofastnet: picows' faster transports; off under a loop of virtual time.
+        connector: connects instead of the event loop: to an exchange in this process.
         name: of the line, in events and logs.
     """
 
@@ -94,6 +95,7 @@ class SessionSettings:
     budget: AttemptBudget | None = None
     ssl_context: ssl.SSLContext | None = None
     use_aiofastnet: bool = True
+    connector: Connector | None = None
     name: str = "A"
 
 
@@ -168,6 +170,7 @@ class Session(Callbacks):
             budget=self._settings.budget or AttemptBudget(FileAttempts.of_user()),
             ssl_context=self._settings.ssl_context,
             use_aiofastnet=self._settings.use_aiofastnet,
+            connector=self._settings.connector,
             tee=self.capture,
         )
         self.ready = asyncio.get_running_loop().create_future()

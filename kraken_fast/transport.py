@@ -23,6 +23,7 @@ loop's `create_connection`: under a loop of virtual time the very same code runs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from .core.clock import Clock
 from .core.listener import LineListener
 from .core.sink import MessageSink
 from .core.tee import Tee
-from .dial import Dialer, LineProtocol
+from .dial import Connector, Dialer, LineProtocol
 from .errors import (
     ClosedError,
     ConnectionLostError,
@@ -134,6 +135,7 @@ class Connection:
         tee: gets a copy of every text message.
         use_aiofastnet: picows' own transports: some 12 % less CPU per message over TLS (measured in a flood on asyncio
             and on uvloop), and happy eyeballs on any loop; off under a loop of virtual time.
+        connector: connects instead of the loop; see `dial.Connector`.
     """
 
     def __init__(
@@ -149,12 +151,18 @@ class Connection:
         ssl_context: ssl.SSLContext | None = None,
         tee: Tee | None = None,
         use_aiofastnet: bool = True,
+        connector: Connector | None = None,
     ) -> None:
         self._owner = owner
         self._clock = clock
         self._settings = settings or LineSettings()
         self._dialer = Dialer(
-            endpoints, self._settings, clock, ssl_context=ssl_context, use_aiofastnet=use_aiofastnet
+            endpoints,
+            self._settings,
+            clock,
+            ssl_context=ssl_context,
+            use_aiofastnet=use_aiofastnet,
+            connector=connector,
         )
         self._budget = None if is_loopback(self._dialer.host) else budget
         self._backoff = Backoff(rng)
@@ -187,6 +195,8 @@ class Connection:
         self._has_ponged = False
         self._asked_ns: int | None = None
         self._closing_since_ns: int | None = None
+        self._hurried = asyncio.Event()
+        self._may_hurry = False
 
     # What the owner calls ------------------------------------------------------------------------------------
 
@@ -237,6 +247,13 @@ class Connection:
             raise TransportError(f"line to {self._dialer.host} holds {unsent} unsent bytes; nothing was sent")
         self.listener.send(text)
 
+    def hurry(self) -> bool:
+        """Wait no longer for the next attempt; returns False where none is waited for, or the wait must be kept."""
+        if not self._may_hurry or self.state is not LineState.BACKOFF or self._hurried.is_set():
+            return False
+        self._hurried.set()
+        return True
+
     def recycle(self, reason: str) -> None:
         """Drop the present connection, if there is one, and connect again."""
         if self.state in _OPEN:
@@ -274,8 +291,9 @@ class Connection:
         delay_s = 0.0
         try:
             while True:
+                self._hurried.clear()
                 self._to(LineState.BACKOFF, f"next attempt in {delay_s:.3f} s")
-                await asyncio.sleep(delay_s)
+                await self._pause(delay_s)
                 while (wait_s := self._budget_wait_s()) > 0.0:  # noqa: ASYNC110 - other processes set no event
                     await asyncio.sleep(wait_s)
                 reason = await self._attempt()
@@ -287,6 +305,12 @@ class Connection:
             self._to(LineState.CLOSED, "internal error")
         finally:
             self._stop_watch()
+
+    async def _pause(self, delay_s: float) -> None:
+        # Not wait_for: before Python 3.12 it may swallow a cancellation that comes with the event.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._hurried.wait()
 
     async def _attempt(self) -> TransportError:
         """Make one connection and wait for its end. Returns why it ended."""
@@ -443,6 +467,7 @@ class Connection:
     def _delay_after(self, reason: TransportError) -> float:
         """Seconds until the next attempt. Raises when there must be none."""
         now_ns = self._clock.monotonic_ns
+        self._may_hurry = False
         floor_s = _CAREFUL_S if self.in_maintenance else 0.0
         if isinstance(reason, TlsError):
             return self._backoff.after_refusal(now_ns, floor_s=floor_s)
@@ -454,6 +479,7 @@ class Connection:
                 return self._backoff.after_refusal(now_ns, floor_s=floor_s)
         if isinstance(reason, ConnectionLostError) and reason.code in _CAREFUL_CODES:
             floor_s = max(floor_s, _CAREFUL_S)
+        self._may_hurry = floor_s == 0.0
         return self._backoff.after_loss(now_ns, floor_s=floor_s)
 
     def _budget_wait_s(self) -> float:

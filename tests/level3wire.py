@@ -121,9 +121,9 @@ class Hearer(Callbacks):
 class Twins3:
     """A level-3 book of ours and the slow one, fed the same."""
 
-    def __init__(self, depth: int, symbol: str = "A/B") -> None:
+    def __init__(self, depth: int, symbol: str = "A/B", *, portable: bool = False) -> None:
         self.hearer = Hearer()
-        self.decoder = Decoder(handler=self.hearer)
+        self.decoder = Decoder(handler=self.hearer, portable=portable)
         self.book = self.decoder.want_level3(symbol, depth)
         self.reference = ReferenceLevel3(depth)
 

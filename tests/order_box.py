@@ -1,17 +1,11 @@
-"""A trader in virtual time: order entry over the bytes of the exchange in a box, a client that can crash, the truth.
-
-The line here is a small one of its own, so that order entry is judged apart from the private session: it connects,
-subscribes `executions`, reconnects, and says when it heard without a gap.
-"""
+"""A trader in virtual time: order entry over an account's real private line, a client that can crash, the truth."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import json
+import ssl
 from collections.abc import Coroutine
-from dataclasses import dataclass, fields
-from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -23,242 +17,148 @@ from kraken_fast.orders.entry import OrderEntry
 from kraken_fast.orders.journal import Journal, MemoryStorage, Sync
 from kraken_fast.orders.pretrade import Quote
 from kraken_fast.orders.settings import OrderSettings
+from kraken_fast.policy import AttemptBudget, MemoryAttempts
+from kraken_fast.private.account import Account, connect_account
+from kraken_fast.private.line import LineListener
+from kraken_fast.private.session import PrivateSession
 from kraken_fast.rest.endpoints import RestClient
 from kraken_fast.rest.http import HttpRequest, HttpResponse
 from kraken_fast.rest.nonce import MemoryNonces
 from kraken_fast.sim import ExchangeCore
 from kraken_fast.sim.account import NewAccount
-from kraken_fast.sim.frames import OP_TEXT, FrameReader, encode_frame
-from kraken_fast.sim.network import HOST, PORT, Network, Route
+from kraken_fast.sim.network import ADDRESS, HOST, Network, Route
 from kraken_fast.sim.virtual import Timeline, VirtualLoop, run
 from kraken_fast.types import Ack, Instrument, SystemStatus
 
 S = 1_000_000_000
 BTC = "BTC/USD"
-UPGRADE = (
-    b"GET /auth/v2 HTTP/1.1\r\nHost: exchange.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
+WS_URL = f"wss://ws-auth.{HOST}/v2"
+REST_URL = f"https://{HOST}"
+RECONNECT_S = 1.0
+"""A line that was lost, and may come back at once, is back within this."""
+
+OF_THE_ACCOUNT = frozenset(("GetApiKeyInfo", "GetWebSocketsToken", "AssetPairs", "BalanceEx"))
+"""Calls of REST that an account makes for itself."""
+
+_TLS = ssl.create_default_context()  # shown to the client, never used
+
+WIRE = {"add": b"add_order", "batch": b"batch_add", "amend": b"amend_order", "edit": b"edit_order"}
+"""Methods, by the words that the journal has for them."""
 
 
 class CrashError(BaseException):
     """The client's process dies here."""
 
 
-@dataclass
-class Row:
-    """One row of `executions`, its numbers exact, what it did not bring None."""
+class WorldLine:
+    """The real private line, with places where it can be hurt."""
 
-    exec_type: str = ""
-    order_status: str | None = None
-    order_id: str = ""
-    cl_ord_id: str | None = None
-    order_userref: int | None = None
-    exec_id: str | None = None
-    trade_id: int | None = None
-    symbol: str | None = None
-    side: str | None = None
-    order_type: str | None = None
-    order_qty: Decimal | None = None
-    limit_price: Decimal | None = None
-    cum_qty: Decimal | None = None
-    cum_cost: Decimal | None = None
-    avg_price: Decimal | None = None
-    last_qty: Decimal | None = None
-    last_price: Decimal | None = None
-    cost: Decimal | None = None
-    liquidity_ind: str | None = None
-    reason: str | None = None
-    ratecount: int | None = None
-    recovered: bool = False
-    fees: Any = ()
-    fee_usd_equiv: Decimal | None = None
-
-
-NAMES = {each.name for each in fields(Row)}
-
-
-def row_of(members: dict[str, Any]) -> Row:
-    known = {name: value for name, value in members.items() if name in NAMES}
-    known["fees"] = tuple((fee["asset"], fee["qty"]) for fee in members.get("fees", ()))
-    return Row(**known)
-
-
-def ns_of(text: str | None) -> int | None:
-    if text is None:
-        return None
-    from datetime import datetime
-
-    moment = datetime.fromisoformat(text)
-    return int(moment.replace(microsecond=0).timestamp()) * S + moment.microsecond * 1000
-
-
-class BoxLine(asyncio.Protocol):
-    """A private line to the box. It reconnects by itself."""
-
-    def __init__(self, world: OrderWorld, token: str) -> None:
+    def __init__(self, world: OrderWorld, session: PrivateSession) -> None:
         self.world = world
-        self.token = token
-        self.is_up = False
-        self.is_open = True
-        self.reconnect_s = 0.5
-        self.host, self.port = HOST, PORT
+        self.session = session
+        self.outage_s = 0.0
         self.sent: list[bytes] = []
-        self.listener: Any = None
         self.refuses_writes = False
         self.crash_at = ""
-        self._since_ns = 0
-        self._sequence = 0
-        self._transport: Any = None
-        self._head = b""
-        self._reader: FrameReader | None = None
-        self._heard_ns = 0
+        self.crash_on = "add"
+        self.is_dead = False
+        self._listener: LineListener | None = None
 
     # TradingLine
 
-    def listen(self, listener: Any) -> None:
-        self.listener = listener
+    @property
+    def is_up(self) -> bool:
+        return not self.is_dead and self.session.is_up
+
+    @property
+    def token(self) -> str:
+        return self.session.token
+
+    def listen(self, listener: LineListener) -> None:
+        self._listener = listener
+        self.session.listen(self)
 
     def gapless_since(self, monotonic_ns: int) -> bool:
-        return self.is_up and self._since_ns <= monotonic_ns
+        return self.session.gapless_since(monotonic_ns)
 
     def send(self, text: bytes) -> str:
-        if not self.is_up or self.refuses_writes:
+        if self.is_dead or self.refuses_writes:
             return "never_left"
-        is_add = b'"add_order"' in text or b'"batch_add"' in text
-        if self.crash_at == "before send" and is_add:
+        is_it = text.startswith(b'{"method":"%s' % WIRE[self.crash_on])
+        if self.crash_at == "before send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
-        self._write(text)
-        if self.crash_at == "after send" and is_add:
+        outcome = self.session.send(text)
+        if outcome == "written":
+            self.sent.append(text)
+        if self.crash_at == "after send" and is_it:
+            self.world.storage.is_dead = True
             raise CrashError
-        return "written"
+        return outcome
 
-    # The wire
+    # LineListener
 
-    async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self.is_open:
-            try:
-                await loop.create_connection(lambda: self, self.host, self.port)
-            except OSError:
-                await asyncio.sleep(self.reconnect_s)
-                continue
-            self._lost = loop.create_future()
-            await self._lost
-            await asyncio.sleep(self.reconnect_s)
+    def on_up(self) -> None:
+        self.world.gaps_ns.append(self.world.clock.monotonic_ns)
+        self._tell("on_up")
+
+    def on_down(self, reason: str) -> None:
+        self.world.gaps_ns.append(self.world.clock.monotonic_ns)
+        self._tell("on_down", reason)
+
+    def on_reply(self, ack: Ack) -> None:
+        self._tell("on_reply", ack)
+
+    def on_executions(self, rows: Any, *, snapshot: bool) -> None:
+        self._tell("on_executions", rows, snapshot=snapshot)
+
+    def on_status(self, status: SystemStatus) -> None:
+        self._tell("on_status", status)
+
+    def on_rate_limit(self, points_max: int) -> None:
+        self._tell("on_rate_limit", points_max)
+
+    def _tell(self, method: str, *facts: Any, **others: Any) -> None:
+        if self._listener is not None and not self.is_dead:
+            getattr(self._listener, method)(*facts, **others)
+
+    # What happens to it
 
     def drop(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._head, self._reader, self._sequence = b"", None, 0
-        transport.write(UPGRADE)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        was_up, self.is_up, self._transport = self.is_up, False, None
-        self.world.gaps_ns.append(self.world.clock.monotonic_ns)
-        if was_up and self.listener is not None and self.is_open:
-            self.listener.on_down(str(error or "end"))
-        if not self._lost.done():
-            self._lost.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        if self._reader is None:
-            self._head += data
-            head, blank, rest = self._head.partition(b"\r\n\r\n")
-            if not blank:
-                return
-            assert b" 101 " in head, head
-            self._reader, data = FrameReader(), rest
-            params = {"channel": "executions", "token": self.token, "snap_orders": True, "snap_trades": True,
-                      "ratecounter": True}  # fmt: skip
-            self._write(json.dumps({"method": "subscribe", "params": params, "req_id": 1}).encode())
-        # The reader reads a client's frames, which are masked: the server's are taken apart here.
-        self._reader.rest = getattr(self._reader, "rest", b"") + data  # type: ignore[attr-defined]
-        self._frames()
-
-    def _frames(self) -> None:
-        raw: bytes = self._reader.rest  # type: ignore[union-attr]
-        while len(raw) >= 2:
-            size, at = raw[1] & 0x7F, 2
-            if size >= 126:
-                width = 2 if size == 126 else 8
-                size, at = int.from_bytes(raw[2 : 2 + width], "big"), 2 + width
-            if len(raw) < at + size:
-                break
-            opcode, payload, raw = raw[0], raw[at : at + size], raw[at + size :]
-            self._reader.rest = raw  # type: ignore[union-attr]
-            if opcode == 0x80 | OP_TEXT:
-                self._message(json.loads(payload, parse_float=Decimal))
-            if self._transport is None:
-                return
-
-    def _write(self, text: bytes) -> None:
-        self.sent.append(text)
-        self._transport.write(encode_frame(OP_TEXT, text, mask=b"mask"))
-
-    def _message(self, message: dict[str, Any]) -> None:
-        self._heard_ns = self.world.clock.monotonic_ns
-        channel = message.get("channel")
-        if self.listener is None:
-            return
-        if channel == "executions":
-            self._executions(message)
-        elif channel == "status":
-            (data,) = message["data"]
-            status = SystemStatus(
-                data["system"], None, None, None, tuple(data.get("upcoming_maintenance", ())), ()
-            )
-            self.listener.on_status(status)
-        elif "method" in message:
-            result = message.get("result")
-            if isinstance(result, dict) and result.get("maxratecount"):
-                self.listener.on_rate_limit(result["maxratecount"])
-            self.listener.on_reply(
-                Ack(
-                    message["method"], message.get("req_id"), message.get("success", True), message.get("error"), None,
-                    result, ns_of(message.get("time_in")), ns_of(message.get("time_out")),
-                )
-            )  # fmt: skip
-
-    def _executions(self, message: dict[str, Any]) -> None:
-        sequence = message["sequence"]
-        if sequence != self._sequence + 1:
-            self.drop()
-            return
-        self._sequence = sequence
-        rows = [row_of(each) for each in message["data"]]
-        is_snapshot = message["type"] == "snapshot"
-        if is_snapshot:
-            rows.reverse()
-            self.is_up = True
-            self._since_ns = self.world.clock.monotonic_ns
-            self.world.gaps_ns.append(self._since_ns)
-        self.listener.on_executions(rows, snapshot=is_snapshot)
-        if is_snapshot:
-            self.listener.on_up()
+        """Lose the connection; the next one comes after the outage, or at once."""
+        if self.outage_s:
+            self.world.network.listening.clear()
+            self.world.loop.call_later(self.outage_s, self.world.network.listening.add, ADDRESS)
+        self.world.network.lose_machine()
 
 
 class CrashingStorage(MemoryStorage):
     """Keeps the bytes over crashes, and dies where it is told to."""
 
     crash_at = ""
+    crash_on = "add"
+    is_dead = False
     fails = False
     tears_at = 40
 
     def append(self, data: bytes) -> None:
         if self.fails:
             raise OSError(28, "No space left on device")
-        is_intent = b'{"k":"add"' in data or b'{"k":"batch"' in data
+        if self.is_dead:  # nothing is written or sent by whoever is still running
+            if b'"p":{' in data:
+                raise CrashError
+            return
+        is_intent = b'{"k":"%s"' % self.crash_on.encode() in data
         if is_intent and self.crash_at == "before journal":
+            self.is_dead = True
             raise CrashError
         if is_intent and self.crash_at == "torn journal":
             super().append(data[: self.tears_at])
+            self.is_dead = True
             raise CrashError
         super().append(data)
         if is_intent and self.crash_at == "after journal":
+            self.is_dead = True
             raise CrashError
 
 
@@ -272,8 +172,9 @@ class BoxPort:
         self.is_down = False
 
     async def fetch(self, request: HttpRequest) -> HttpResponse:
-        path, _, query = request.url.removeprefix("https://exchange.test").partition("?")
-        self.calls.append(path.rpartition("/")[2])
+        path, _, query = request.url.removeprefix(REST_URL).partition("?")
+        if (name := path.rpartition("/")[2]) not in OF_THE_ACCOUNT:
+            self.calls.append(name)
         await asyncio.sleep(self.way_s)
         if self.is_down:
             raise ResponseError("connection reset", sent=True)
@@ -312,8 +213,9 @@ class OrderWorld:
         self.gaps_ns: list[int] = []
         """When the line was lost, and when it was back."""
         self.loop.set_exception_handler(lambda _loop, context: self.unhandled.append(context))
-        self._lines: list[asyncio.Task[None]] = []
-        self.line: BoxLine = None  # type: ignore[assignment]
+        self._openings: list[asyncio.Task[None]] = []
+        self.line: WorldLine = None  # type: ignore[assignment]
+        self.account_face: Account = None  # type: ignore[assignment]
         self.entry: OrderEntry = None  # type: ignore[assignment]
         self.rest: RestClient = None  # type: ignore[assignment]
 
@@ -337,16 +239,11 @@ class OrderWorld:
             book.asks[0][0] if book.asks else None,
         )
 
-    def token(self) -> str:
-        key = self.account.keys[0]
-        text, _ = self.core.private.tokens.issue(self.account, key, self.timeline.wall_ns())
-        return str(text)
-
     def make_rest(self) -> RestClient:
         key = self.account.keys[0]
         return RestClient(
             Credentials(key.key, key.secret if isinstance(key.secret, str) else base64.b64encode(key.secret).decode()),
-            endpoints=Endpoints(rest_url="https://exchange.test"),
+            endpoints=Endpoints(rest_url=REST_URL),
             settings=RestSettings(tier=self.rest_tier, hosts=(HOST,)),
             http=self.port,
             clock=self.clock,
@@ -359,9 +256,20 @@ class OrderWorld:
         self, *, with_rest: bool = True, quotes: bool = False, wait: bool = True, **settings: Any
     ) -> OrderEntry:
         """Begin a run of the client on whatever the journal holds."""
-        self.line = BoxLine(self, self.token())
-        self._lines.append(asyncio.ensure_future(self.line.run()))
+        self.storage.is_dead = False
         self.rest = self.make_rest()
+        self.account_face = connect_account(
+            rest=self.rest,
+            ws_url=WS_URL,
+            rest_url=REST_URL,
+            clock=self.clock,
+            rng=self.rng,
+            budget=AttemptBudget(MemoryAttempts(), limit=1_000_000),
+            ssl_context=_TLS,
+            use_aiofastnet=False,
+            ready_s=60.0,
+        )
+        self.line = WorldLine(self, self.account_face.line)
         journal = Journal(self.storage, self.clock, sync=Sync.NEVER)
         self.entry = OrderEntry(
             self.line,  # type: ignore[arg-type]
@@ -374,31 +282,32 @@ class OrderWorld:
             rng=self.rng,
         )
         self.entry.on_event = self.events.append
+        # Order entry listens before the line is up: the first token takes longer than what is left to do here.
+        self._openings.append(asyncio.ensure_future(self.account_face.open()))
         if wait:
             await self.entry.start()
         return self.entry
 
     def kill(self) -> None:
         """Let the client's process die: nothing of it says good-bye."""
-        self.line.is_open = False
-        self.line.is_up = False
+        self.line.is_dead = True
         self.line.crash_at = self.storage.crash_at = ""
-        self.loop.call_later(0.02, self.line.drop)  # what the system took over still leaves
+        self.loop.call_later(0.02, self._bury, self.account_face)  # what the system took over still leaves
         entry = self.entry
         entry._is_closed = True
         if entry._timer is not None:
             entry._timer.cancel()
         for task in entry._tasks:
             task.cancel()
-        self._lines.pop().cancel()
+
+    def _bury(self, face: Account) -> None:
+        self.network.lose_machine()
+        self._openings.append(asyncio.ensure_future(face.close()))
 
     async def close(self) -> None:
-        self.line.is_open = False
         await self.entry.close()
-        self.line.drop()
-        for task in self._lines:
-            task.cancel()
-        await asyncio.gather(*self._lines, return_exceptions=True)
+        await self.account_face.close()
+        await asyncio.gather(*self._openings, return_exceptions=True)
 
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
         async def whole() -> Any:

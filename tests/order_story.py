@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 from order_box import OrderWorld
 
+from kraken_fast.core.execution import Execution
 from kraken_fast.errors import OutcomeUnknownError
 from kraken_fast.orders.records import OrderState
+
+
+def told(**members: Any) -> Execution:
+    """Make a row of `executions` as the stream tells it."""
+    return Execution(recovered=False, **members)
+
 
 LIVE = (OrderState.ACKED, OrderState.OPEN)
 

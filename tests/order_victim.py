@@ -1,6 +1,6 @@
 """Trades on an exchange in a box and is killed, again and again: forks a child for each line that it reads.
 
-    python order_victim.py ws_port rest_url key_file folder seed
+    python order_victim.py ws_auth_url ws_url rest_url key_file folder seed
 
 A line is the place where the child is to kill itself: `before journal`, `after journal`, `before send`, `after send`, a
 number of milliseconds, or `end`, with which it lives. What a child was asked and what it learned goes to `folder/log`.
@@ -15,25 +15,21 @@ import sys
 import threading
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
-from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from order_box import BTC, BoxLine
 
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.core.clock import SystemClock
 from kraken_fast.errors import KrakenFastError
-from kraken_fast.orders.entry import OrderEntry
 from kraken_fast.orders.journal import FileStorage, Journal, Sync
 from kraken_fast.orders.settings import OrderSettings
+from kraken_fast.private.line import Written
+from kraken_fast.private.session import PrivateSession
 from kraken_fast.rest.endpoints import RestClient
 from kraken_fast.rest.nonce import FileNonces
-from kraken_fast.types import Instrument
+from kraken_fast.trading import connect_trading
 
-_, PORT, REST_URL, KEY_FILE, FOLDER, SEED = sys.argv
+BTC = "BTC/USD"
+_, WS_URL, PUBLIC_WS_URL, REST_URL, KEY_FILE, FOLDER, SEED = sys.argv
 
 
 def die() -> None:
@@ -57,19 +53,23 @@ class MortalStorage(FileStorage):
             die()
 
 
-class MortalLine(BoxLine):
-    """A line that kills its process at a place."""
+class MortalLine:
+    """The private line, whose process kills itself at a place."""
 
     where = ""
     left = 0
 
-    def send(self, text: bytes) -> str:
+    def __init__(self, session: PrivateSession) -> None:
+        self._send = session.send
+        session.send = self.send  # type: ignore[method-assign]
+
+    def send(self, text: bytes) -> Written:
         is_add = b'"add_order"' in text
         if is_add:
             self.left -= 1
         if is_add and self.left <= 0 and self.where == "before send":
             die()
-        outcome = super().send(text)
+        outcome = self._send(text)
         if is_add and self.left <= 0 and self.where == "after send":
             die()
         return outcome
@@ -91,26 +91,20 @@ async def trade(where: str, number: int) -> None:
         nonces=FileNonces(FOLDER, credentials.key_id),
         nonce_unit="ns",
     )
-    token = await rest.fetch_websockets_token()
-    world: Any = SimpleNamespace(clock=clock, gaps_ns=[])
-    line = MortalLine(world, token.token.reveal().decode())
-    line.host, line.port, line.reconnect_s = "127.0.0.1", int(PORT), 0.05
-    pairs = await rest.fetch_pairs(symbols=[BTC])
-    pair = Instrument(BTC, "BTC", "USD", "online", 1, 8, 5, pairs[0].tick_size, None, pairs[0].qty_min, None)
     storage = MortalStorage(Path(FOLDER) / "orders.journal")
-    entry = OrderEntry(
-        line,  # type: ignore[arg-type]
-        journal=Journal(storage, clock, sync=Sync.NEVER),
-        instruments={BTC: pair}.get,
+    trading = connect_trading(
+        [BTC],
         rest=rest,
+        journal=Journal(storage, clock, sync=Sync.NEVER),
         settings=OrderSettings(tier="pro", deadline_s=0.5, answer_s=0.5, rest_lag_s=1.0),
-        clock=clock,
+        ws_url=WS_URL,
+        public_ws_url=PUBLIC_WS_URL,
+        rest_url=REST_URL,
         rng=rng,
     )
-    starting = asyncio.ensure_future(entry.start())
-    await asyncio.sleep(0)
-    running = asyncio.ensure_future(line.run())
-    await starting
+    line = MortalLine(trading.account.line)
+    await trading.open()
+    entry = trading.orders
     for order in entry.table.orders():
         tell("restored", order.name, order.state.name)
     if where.isdigit():
@@ -132,9 +126,7 @@ async def trade(where: str, number: int) -> None:
                 await entry.cancel_order(order=order)
         except KrakenFastError as error:
             tell("failed", name, type(error).__name__)
-    line.is_open = False
-    await entry.close()
-    running.cancel()
+    await trading.close()
     await rest.close()
 
 

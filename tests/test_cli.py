@@ -342,12 +342,13 @@ def test_top_tells_once_what_a_coordinator_does() -> None:
     assert facts["books"]["BTC/USD"]["served_by"] == "websocket"
     assert facts["books"]["BTC/USD"]["quality"] == "live"
     assert facts["sources"]["websocket"] == 1
+    assert (facts["account"]["source"], facts["account"]["line"]) == ("websocket", "live")
     assert set(facts["stages_ns"]) == {"travelling", "decoding", "delivering"}
 
 
 def test_top_draws_what_a_person_reads() -> None:
     out, _ = kraken_fast("top", "BTC/USD", "--sim", "--trouble", "--seconds", "1.5")
-    for word in ("lines", "books", "figures", "events", "BTC/USD", "websocket", "availability", "travelling"):
+    for word in ("lines", "books", "events", "BTC/USD", "websocket", "availability", "account", "travelling"):
         assert word in out
 
 

@@ -19,7 +19,8 @@ def settings() -> dict[str, object]:
 async def test_the_bot_takes_the_ccxt_instance_that_it_is_given() -> None:
     async with Exchange(SYMBOLS, seed=3, rate=40) as box:
         addresses = box.addresses()
-        urls = {"api": {"public": box.rest_url, "private": box.rest_url, "ws": {"publicV2": box.ws_url}}}
+        lines = {"publicV2": box.ws_url, "privateV2": box.ws_auth_url}
+        urls = {"api": {"public": box.rest_url, "private": box.rest_url, "ws": lines}}
         exchange = SimpleNamespace(
             id="kraken", apiKey=addresses["api_key"], secret=addresses["api_secret"], urls=urls
         )
@@ -27,6 +28,7 @@ async def test_the_bot_takes_the_ccxt_instance_that_it_is_given() -> None:
         account = next(iter(box.core.accounts.values()))
         assert found.balance is not None
         assert found.balance.total == account.balances["USDT"]
+        assert (found.balance.source, found.balance.quality) == ("websocket", "live")
     assert set(found.mids) == set(SYMBOLS)
     assert found.quotes >= 8
     assert found.refused <= 2
@@ -48,7 +50,9 @@ async def test_a_real_ccxt_instance_where_there_is_one() -> None:
     async with Exchange(SYMBOLS, seed=5, rate=40) as box:
         addresses = box.addresses()
         exchange = ccxt.kraken({"apiKey": addresses["api_key"], "secret": addresses["api_secret"]})
-        exchange.urls["api"] = {"public": box.rest_url, "private": box.rest_url, "ws": {"publicV2": box.ws_url}}
+        lines = {"publicV2": box.ws_url, "privateV2": box.ws_auth_url}
+        exchange.urls["api"] = {"public": box.rest_url, "private": box.rest_url, "ws": lines}
         found = await watch(exchange, seconds=1, settings=settings())
     assert found.balance is not None
+    assert found.balance.source == "websocket"
     assert found.quotes > 0

@@ -16,11 +16,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..auth import Credentials
 from ..config import PUBLIC_REST_URL, PUBLIC_WS_URL, Endpoints, RestSettings, check_symbols
 from ..coordination.coordinator import UnifiedDataCoordinator
+from ..coordination.health import AccountHealth
 from ..coordination.metrics import MetricsSnapshot
 from ..core.clock import SystemClock
-from ..errors import NoSourceError, StaleDataError
+from ..errors import ConfigError, NoSourceError, StaleDataError
 from ..events import Degraded, Event, Filled, LineChange, SourceChange
 from ..types import Gap
 from .boxed import BoxProcess
@@ -29,7 +31,7 @@ from .output import console, one_line_errors, plain, run, say
 DRAW_S = 0.25
 SIM_SYMBOLS = ["BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD"]
 EVENTS_KEPT = 200
-OTHER_ROWS = 22
+OTHER_ROWS = 23
 """Lines that everything but the books takes."""
 
 _STATE_STYLES = {"live": "green", "suspect": "yellow", "connecting": "cyan", "backoff": "red", "down": "red"}
@@ -50,6 +52,9 @@ def top(
     ca_file: Annotated[
         str | None, typer.Option(help="PEM file of the only authorities to trust.", show_default="the system's")
     ] = None,
+    with_key: Annotated[
+        bool, typer.Option("--account", help="Stream the account too, of the key that KRAKEN_API_KEY names.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one snapshot as JSON and end.")] = False,
 ) -> None:
     """Watch a coordinator at work: two hot lines, REST as the third source, and which of them serves what.
@@ -60,7 +65,10 @@ def top(
     with one_line_errors():
         names = check_symbols(symbols or (SIM_SYMBOLS if sim else ["BTC/USD", "ETH/USD"]))
         where = Endpoints(ws_url, rest_url, ca_file)
-        run(_top(names, where, lines, depth, seconds, sim=sim, trouble=trouble, as_json=as_json))
+        key = Credentials.find() if with_key and not sim else None
+        if with_key and not sim and key is None:
+            raise ConfigError("credentials", None, "a key: set KRAKEN_API_KEY and KRAKEN_API_SECRET")
+        run(_top(names, where, lines, depth, seconds, sim=sim, trouble=trouble, as_json=as_json, key=key))
 
 
 async def _top(
@@ -73,15 +81,17 @@ async def _top(
     sim: bool,
     trouble: bool,
     as_json: bool,
+    key: Credentials | None,
 ) -> None:
     if not sim:
-        await _watch(symbols, where, lines, depth, seconds, as_json=as_json)
+        await _watch(symbols, where, lines, depth, seconds, as_json=as_json, key=key)
         return
     async with BoxProcess("--symbols", ",".join(symbols), "--rate", "40") as box:
         where = Endpoints(box.ws_url, box.rest_url)
+        key = Credentials(box.api_key, box.api_secret)
         disturbing = asyncio.create_task(_disturb(box)) if trouble else None
         try:
-            await _watch(symbols, where, lines, depth, seconds, as_json=as_json)
+            await _watch(symbols, where, lines, depth, seconds, as_json=as_json, key=key, account_url=box.ws_auth_url)
         finally:
             if disturbing is not None:
                 disturbing.cancel()
@@ -96,10 +106,24 @@ async def _disturb(box: BoxProcess) -> None:
 
 
 async def _watch(
-    symbols: tuple[str, ...], where: Endpoints, lines: int, depth: int, seconds: float | None, *, as_json: bool
+    symbols: tuple[str, ...],
+    where: Endpoints,
+    lines: int,
+    depth: int,
+    seconds: float | None,
+    *,
+    as_json: bool,
+    key: Credentials | None = None,
+    account_url: str | None = None,
 ) -> None:
     coordinator = UnifiedDataCoordinator(
-        symbols=symbols, lines=lines, book_depth=depth, endpoints=where, rest_options={"settings": RestSettings()}
+        key,
+        symbols,
+        lines=lines,
+        book_depth=depth,
+        endpoints=where,
+        account_url=account_url,
+        rest_options={"settings": RestSettings()},
     )
     coordinator.measure_stages()
     board = Board(coordinator)
@@ -162,7 +186,7 @@ class Board:
         if text is not None:
             at = datetime.fromtimestamp(self._clock.epoch_ns / 1e9).astimezone()
             self._events.append((f"{at:%H:%M:%S}", text))
-        if isinstance(event, LineChange) and event.new == "down":
+        if isinstance(event, LineChange) and event.new == "down" and event.line != "private":
             self._failovers += 1
 
     async def draw(self, out: Console) -> None:
@@ -287,6 +311,8 @@ class Board:
             for channel, mean in snapshot.availability_mean.items()
         )
         table.add_row("availability", shares)
+        if snapshot.account is not None:
+            table.add_row("account", _account(snapshot.account))
         stages = "   ".join(
             f"{name} {' / '.join(f'{ns / 1000:,.1f}' for ns in values.values())}"
             for name, values in snapshot.stages_ns.items()
@@ -298,6 +324,15 @@ class Board:
     def _happened(self, rows: int) -> Group:
         lines = [Text.assemble((at, "dim"), "  ", text) for at, text in list(self._events)[-rows:]]
         return Group(*lines, *[Text("")] * (rows - len(lines)))
+
+
+def _account(health: AccountHealth) -> Text:
+    age = "" if health.age_ms is None else f", proven {health.age_ms:,.0f} ms ago"
+    return Text.assemble(
+        (health.source, _SOURCE_STYLES[health.source]),
+        f"; line {health.line or 'none'}, stream {health.quality}{age}; {health.assets} assets, "
+        f"{health.open_orders} open orders",
+    )
 
 
 def _alarm(count: int) -> Text:
@@ -312,6 +347,8 @@ def _words(event: Event) -> Text | None:
                 return None
             style = _STATE_STYLES.get(event.new, "")
             return Text(f"line {event.line} {event.old} to {event.new}: {event.reason}", style=style)
+        case SourceChange() if event.channel == "account":
+            return Text(f"account from {event.old} to {event.new}: {event.reason}", _SOURCE_STYLES[event.new])
         case SourceChange() if event.channel == "book":
             return Text(f"{event.symbol} from {event.old} to {event.new}: {event.reason}", _SOURCE_STYLES[event.new])
         case Degraded():

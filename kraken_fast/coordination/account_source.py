@@ -1,4 +1,4 @@
-"""Balances and open orders: the account's own stream first, where one was given, else REST.
+"""Balances and open orders: the account's own stream first, where there is one, else REST.
 
 REST counts the account's calls apart from public ones, so they wait for nothing else. Its account queries may show
 what was up to a minute ago; each reading says `rest` and how old the answer is.
@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from ..core.clock import Clock
 from ..errors import ConfigError, KrakenFastError, NoSourceError, StaleDataError
+from ..events import SourceChange
 from ..names import canonical_asset
 from ..rest.endpoints import RestClient
+from .health import AccountHealth
 from .readings import Balance, Balances, OpenOrders
 from .shares import ShareLedger
 
@@ -67,8 +69,34 @@ class AccountSource:
         self._clock = clock
         self._shares = shares
         self._has_key = has_key
+        self._source = "starting"
         self._balances: tuple[dict[str, tuple[Decimal, Decimal, Decimal]], int] | None = None
         self._orders: tuple[OpenOrders, int] | None = None
+
+    def look(self) -> SourceChange | None:
+        """Tell whether the stream began or ceased to be live since the last look."""
+        if self._stream is None:
+            return None
+        quality = self._stream.quality
+        new = "websocket" if quality == "live" else "rest" if self._has_key else "none"
+        old, self._source = self._source, new
+        return None if new == old else SourceChange("account", "", old, new, f"the account's stream is {quality}")
+
+    def health(self) -> AccountHealth | None:
+        """Tell how the account is read; None without a key and a stream."""
+        stream = self._stream
+        if stream is None:
+            return None if not self._has_key else AccountHealth(
+                source="rest", line="", quality="none", age_ms=None, assets=0, open_orders=0
+            )
+        return AccountHealth(
+            source="websocket" if stream.quality == "live" else "rest" if self._has_key else "none",
+            line=getattr(stream, "state", ""),
+            quality=stream.quality,
+            age_ms=stream.age_ms,
+            assets=len(stream.balances()),
+            open_orders=len(stream.open_orders()),
+        )
 
     async def balance(self, asset: str, max_age_ms: float | None, *, strict: bool) -> Balance:
         """Get one balance; zero if the account never had it."""

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..config import (
     Endpoints,
@@ -41,10 +41,12 @@ from ..errors import (
 )
 from ..events import Event, EventStream, SourceChange
 from ..policy import SECOND_NS
+from ..private.account import Account, connect_account
 from ..rest.answers import TradePage
 from ..rest.endpoints import RestClient
 from ..session import SessionSettings
 from ..types import Instrument
+from .account_line import AccountLine
 from .account_source import AccountSource, AccountStream
 from .availability import Availability
 from .clients import resolve_client
@@ -100,7 +102,10 @@ class UnifiedDataCoordinator:
         handler: a Handler, told of hot events in C before any Python callback.
         check_s: between two comparisons of the lines with REST; 0 makes none.
         tolerance: the largest difference of prices and volumes between sources that is no error.
-        account: the account's stream, an open `Account`: balances and open orders come from it while it is live.
+        account: None to open the account's streams, where there is a key that may; False for REST alone; or an open
+            `Account`, closed by whoever gives it. Balances and open orders come from it while it is live.
+        account_url: of the private line. None is Kraken's own beside its public one, and what a ccxt instance tells;
+            there is no line where neither says.
         orders: order entry that belongs to this account, made and closed by whoever gives it; see `orders`.
         rest_options: arguments of `RestClient`, if one is made.
         advanced: fields of `session.SessionSettings`.
@@ -129,7 +134,8 @@ class UnifiedDataCoordinator:
         handler: Handler | None = None,
         check_s: float = 10.0,
         tolerance: float = 0.01,
-        account: AccountStream | None = None,
+        account: AccountStream | Literal[False] | None = None,
+        account_url: str | None = None,
         orders: OrderEntry | None = None,
         rest_options: Mapping[str, Any] | None = None,
         **advanced: Any,
@@ -173,7 +179,19 @@ class UnifiedDataCoordinator:
             since_ns=partial(last_trade_ns, self._arbiter),
         )
         self._gaps = GapFiller(self._arbiter, self._client, self._clock, self._ledger, self._delivery.notice)
-        self._account = AccountSource(self._client, self._clock, self._ledger, has_key=resolved.has_key, stream=account)
+        self._account_line: AccountLine | None = None
+        where = account_url or resolved.account_url
+        if account_url is not None:
+            Endpoints(ws_url=account_url)  # refuses what is no address
+        if account is None and resolved.has_key and where is not None:
+            opened = partial(
+                connect_account, rest=self._client, ws_url=where, rest_url=resolved.endpoints.rest_url,
+                ca_file=resolved.endpoints.ca_file, ready_s=ready_s, events_max=events_max, **advanced,
+            )  # fmt: skip
+            account = self._account_line = AccountLine(opened, self._client, self._delivery.notice)
+        self._account = AccountSource(
+            self._client, self._clock, self._ledger, has_key=resolved.has_key, stream=account or None
+        )
         self._validator = Validator(
             self._lines, self._client, self._ledger, self._delivery.notice, every_s=check_s, tolerance=tolerance
         )
@@ -222,16 +240,21 @@ class UnifiedDataCoordinator:
         for channel in self.channels:
             self._want(channel, self.symbols)
         ready = self._lines.start()
+        if self._account_line is not None:
+            self._account_line.start()
+        begun_ns = self._clock.monotonic_ns
         self._names_task = asyncio.get_running_loop().create_task(self._load_names(), name="kraken_fast names")
         self._tick()
         try:
             await self._until_ready(ready)
+            self._is_ready = True
+            self._judge()
+            self._validator.start()
+            if self._account_line is not None:
+                await self._account_line.settle(self._ready_s - (self._clock.monotonic_ns - begun_ns) / SECOND_NS)
         except BaseException:
             await self.close()
             raise
-        self._is_ready = True
-        self._judge()
-        self._validator.start()
 
     async def _until_ready(self, ready: Mapping[str, asyncio.Future[None]]) -> None:
         for future in ready.values():
@@ -276,6 +299,8 @@ class UnifiedDataCoordinator:
         await self._validator.close()
         await self._gaps.close()
         await self._rest.close()
+        if self._account_line is not None:
+            await self._account_line.close()
         await self._lines.close()
         if self._owns_client:
             await self._client.close()
@@ -461,6 +486,11 @@ class UnifiedDataCoordinator:
         raise UnknownSymbolError(symbol)
 
     @property
+    def account(self) -> Account | None:
+        """The account that it opened, for fills, callbacks and all else; None while there is none."""
+        return None if self._account_line is None else self._account_line.account
+
+    @property
     def orders(self) -> OrderEntry:
         """Order entry, as it was given.
 
@@ -488,6 +518,9 @@ class UnifiedDataCoordinator:
         self._ticks += 1
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         self._arbiter.settle_waiting()
+        is_known = self._is_ready and (self._account_line is None or self._account_line.is_settled)
+        if is_known and (change := self._account.look()) is not None:
+            self._delivery.notice(change)
         self._lines.look_for_silence()
         if self._ticks % 5 == 0:
             self._lines.look_for_lag()
@@ -623,6 +656,7 @@ class UnifiedDataCoordinator:
             events=dict(self._delivery.counts),
             stages_ns={name: percentiles_ns(histogram) for name, histogram in self.stages.items()},
             callback_failures=self._delivery.failures + self._delivery.python_failures,
+            account=self._account.health(),
         )
 
     def measure_stages(self) -> None:

@@ -48,6 +48,9 @@ SPACE_NS = 100_000_000
 PARALLEL = 4
 """Calls under way at once; the public lane of the client has as many."""
 
+KEPT_S = 60.0
+"""A value that is neither needed nor read stays for so long: as the last that was known, should the lines go again."""
+
 PAUSE_S = 0.25
 """After a failure, and the longest that the task sleeps while there is something to do."""
 
@@ -153,11 +156,22 @@ class RestSource:
         """Say what of a channel no line serves at present; all else is no longer asked for."""
         for symbol in symbols:
             self._job(channel, symbol).is_wanted = True
-        for job in self._jobs.values():
-            if job.channel == channel and job.is_wanted and job.symbol not in symbols:
+        forgotten = []
+        for key, job in self._jobs.items():
+            if job.channel == channel and job.symbol not in symbols:
                 job.is_wanted = False
+                if self._is_done_with(job):
+                    forgotten.append(key)
+        for key in forgotten:
+            del self._jobs[key]
         if symbols:
             self._wake()
+
+    def _is_done_with(self, job: _Job) -> bool:
+        """Whether what came of an outage is over for good: 1,000 symbols of it are some megabytes."""
+        if job.waiters or job.is_under_way:
+            return False
+        return self._clock.monotonic_ns - max(job.got_ns, job.read_ns, job.asked_ns) > KEPT_S * SECOND_NS
 
     def note_read(self, channel: str, symbol: str) -> None:
         """Somebody reads this: it goes before what nobody does."""
@@ -342,7 +356,8 @@ class RestSource:
             symbol=job.symbol, since_ns=self._since_ns(job.symbol), max_age_s=0
         )
         self._on_trades(page)
-        self._keep(job, page, self._clock.monotonic_ns)
+        # Whoever offers the trades keeps what is needed of them: a page is a thousand rows.
+        self._keep(job, len(page.trades), self._clock.monotonic_ns)
 
     def _keep(self, job: _Job, value: Any, asked_ns: int) -> None:
         if job.value is not None and asked_ns < job.got_ns:

@@ -152,6 +152,26 @@ class LineHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountHealth:
+    """How the account is read; no amounts.
+
+    Attributes:
+        source: websocket while its stream is live, else rest; none without a key.
+        line: state of the private line: down, backoff, connecting, live, suspect, closed; "" if there is none.
+        quality: of the stream: live, stale, unverified, none.
+        age_ms: since the stream was proven current; None before it was.
+        assets, open_orders: how many the stream told.
+    """
+
+    source: str
+    line: str
+    quality: str
+    age_ms: float | None
+    assets: int
+    open_orders: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionHealth:
     """How one line does with one channel of one symbol.
 

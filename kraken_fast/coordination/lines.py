@@ -14,6 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from random import SystemRandom
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from ..core.clock import Clock, SystemClock
 from ..core.handler import Handler
 from ..errors import KrakenFastError
 from ..events import Degraded, Event, LineChange
-from ..policy import SECOND_NS
+from ..policy import SECOND_NS, Backoff
 from ..session import Session, SessionSettings
 from ..subscription_records import Phase
 from ..transport import LineState
@@ -70,6 +71,9 @@ class Lines:
         self._gaps: dict[str, int] = {}
         self._healed_ns: dict[tuple[str, str, str], int] = {}
         self._told: deque[object] = deque(maxlen=4)  # statuses and instruments
+        self._group = Backoff(settings.rng or SystemRandom())
+        self._group_timer: asyncio.TimerHandle | None = None
+        self._group_at = 0  # whose turn it is
         for name, where in zip(NAMES, endpoints, strict=False):
             named = replace(settings, clock=self.clock, name=name)
             session = Session(where, named, self._listener(name))
@@ -87,6 +91,8 @@ class Lines:
 
     async def close(self) -> None:
         """End all lines."""
+        if self._group_timer is not None:
+            self._group_timer.cancel()
         await asyncio.gather(*(session.close() for session in self.sessions.values()))
 
     def want(self, channel: str, symbols: Iterable[str] = (), **parameter: Any) -> None:
@@ -176,9 +182,42 @@ class Lines:
                 if event.new == "live" and event.old == "connecting":
                     self._watches[name].reset()
                 self.arbiter.settle_waiting()
+                self._regroup(event.new)
                 self._on_state()
 
         return listen
+
+    def _regroup(self, new: str) -> None:
+        """While no line is up, let those that wait for their next attempt wait as one line would that was stable.
+
+        Each line's own wait grows with its losses and is forgiven after 30 s without one. Lines that are lost in turn
+        never are, though one of them was always there; when the last one goes, both might wait for half a minute.
+        Bound: attempts of one line more than the lines make themselves, within the same budget.
+        """
+        if new == "live":
+            if self._up_count == 1:
+                self._group.line_up(self.clock.monotonic_ns)
+        elif new == "backoff" and self._up_count == 0 and self._group_timer is None:
+            self._group_timer = asyncio.get_running_loop().call_later(
+                self._group.after_loss(self.clock.monotonic_ns), self._hurry
+            )
+
+    @property
+    def _up_count(self) -> int:
+        states = [session.connection.state for session in self.sessions.values() if session.connection is not None]
+        return sum(state in (LineState.LIVE, LineState.SUSPECT) for state in states)
+
+    def _hurry(self) -> None:
+        """Let one line try now: another one each time, for what ails may be its address."""
+        self._group_timer = None
+        if self._up_count:
+            return
+        names = list(self.sessions)
+        for name in names[self._group_at :] + names[: self._group_at]:
+            connection = self.sessions[name].connection
+            if connection is not None and connection.hurry():
+                self._group_at = (names.index(name) + 1) % len(names)
+                return
 
     def _on_divergence(self, symbol: str, line: str, reason: str) -> None:
         self.heal("book", symbol, line, f"differs from another line at {reason}", distrust=True)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..config import is_loopback
 from ..core.latency import Histogram
 from ..errors import ConfigError
-from .health import LineHealth
+from .health import AccountHealth, LineHealth
 from .shares import Shares
 from .validate import CheckSummary
 
@@ -47,6 +47,7 @@ class MetricsSnapshot:
         events: what happened, by kind.
         stages_ns: percentiles by stage, if they are timed.
         callback_failures: exceptions of users' callbacks.
+        account: how the account is read; None without a key.
     """
 
     symbols: int
@@ -67,6 +68,7 @@ class MetricsSnapshot:
     events: Mapping[str, int]
     stages_ns: Mapping[str, Mapping[float, int]]
     callback_failures: int
+    account: AccountHealth | None = None
 
 
 class Measured(Protocol):
@@ -115,6 +117,10 @@ def families(snapshot: MetricsSnapshot) -> Iterable[tuple[str, str, str, list[Sa
     yield "line_books_live", "gauge", "Proven books of a line", [
         ({"line": line.name}, line.books_valid) for line in snapshot.lines
     ]
+    if snapshot.account is not None:
+        yield "account_live", "gauge", "1 while the account's stream is live", [
+            ({}, float(snapshot.account.source == "websocket"))
+        ]
     yield from _coordinator_families(snapshot)
 
 

@@ -2,9 +2,13 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from .defs cimport FAILED, Status
-from .packed cimport Packed
+from .packed cimport Borrowed, Packed, Ring
 from .sequenced cimport Sequenced
 from .tables cimport Item, Record
+
+
+cdef enum:
+    ASSETS_NEAR = 16         # assets that are tried first
 
 
 @cython.final
@@ -14,7 +18,7 @@ cdef class BalanceUpdate(Packed):
 
 @cython.final
 cdef class AssetBalance:
-    cdef str asset
+    cdef uint64_t head           # its name as one integer, 0 if it is longer than eight bytes
     cdef BalanceUpdate last
     cdef dict wallets            # (type, id) -> Decimal, without the run; None: those that `listed` lists
     cdef BalanceUpdate listed
@@ -33,8 +37,8 @@ cdef class BalanceStore(Sequenced):
     cdef readonly uint64_t copies
     cdef readonly uint64_t dropped
     cdef dict _assets            # asset -> AssetBalance
-    cdef object _entries         # deque of BalanceUpdate, oldest first
-    cdef AssetBalance _last      # of the last row
+    cdef Ring _entries           # ledger entries
+    cdef Borrowed[ASSETS_NEAR] _near   # assets of the last rows, by a hash of their names
 
     # OK, or IGNORED for a copy; in_sequence: it cannot be one.
     cdef Status take(self, BalanceUpdate update, bint in_sequence) except FAILED
@@ -43,4 +47,4 @@ cdef class BalanceStore(Sequenced):
     cdef Status begin_snapshot(self) except FAILED
 
 
-cdef BalanceUpdate new_balance_update(const Record* row, const Item* items, bint snapshot, uint64_t sequence)
+cdef BalanceUpdate new_balance_update(Record* row, const Item* items, bint snapshot, uint64_t sequence)

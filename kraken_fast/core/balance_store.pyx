@@ -8,20 +8,20 @@ Source: websocket-v2 channel balances.
 Bench: benchmarks/bench_account.py.
 """
 
-from collections import deque
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from ..types import Wallet
 from .packed import as_decimal
 
 cimport cython
+from cpython.object cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy, memset
 
 from .defs cimport CHANNEL_BALANCES, FAILED, IGNORED, OK, Status
 from .fixed cimport SCALE_MAX, fixed_decimal
 from .line cimport Line
-from .packed cimport Fields, Kinds, Packed, kinds_of, value_number, value_text
+from .packed cimport Fields, Packed, Ring, value_number, value_text
 from .sequenced cimport Sequenced
 from .tables cimport (
     BALANCE_AMOUNT, BALANCE_ASSET, BALANCE_ASSET_CLASS, BALANCE_BALANCE, BALANCE_CATEGORY, BALANCE_FEE,
@@ -31,10 +31,6 @@ from .tables cimport (
 )
 
 
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
-
-
 cdef enum:
     WALLET_SLOTS = 3
     ASSETS_MAX = 10_000          # the exchange lists about 600
@@ -42,19 +38,17 @@ cdef enum:
 
 cdef int64_t SMALL = INT64_MAX // 4      # numbers up to it add up within an int64
 
-cdef Kinds KINDS = kinds_of(row_tables()[<int>CHANNEL_BALANCES])
-cdef Kinds WALLET_KINDS = kinds_of(row_tables()[<int>CHANNEL_BALANCES].rows[<int>BALANCE_WALLETS].table)
-
 _EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation])     # sums never round
 
 
-cdef BalanceUpdate new_balance_update(const Record* row, const Item* items, bint snapshot, uint64_t sequence):
+cdef BalanceUpdate new_balance_update(Record* row, const Item* items, bint snapshot, uint64_t sequence):
     cdef BalanceUpdate update = BalanceUpdate.__new__(BalanceUpdate)
     cdef int count = 0
     if row.seen >> BALANCE_WALLETS & 1:
         count = row.values[<int>BALANCE_WALLETS].size
+        row.values[<int>BALANCE_WALLETS].size = 0        # a list has no text
         items += row.values[<int>BALANCE_WALLETS].num
-    update.pack(row, &KINDS, items, count, WALLET_SLOTS, &WALLET_KINDS)
+    update.pack(row, items, count, WALLET_SLOTS)
     update.snapshot = snapshot
     update.number = sequence
     return update
@@ -272,7 +266,7 @@ cdef class BalanceStore(Sequenced):
     def __init__(self, Line line=None):
         Sequenced.__init__(self, "balances", Line() if line is None else line)
         self._assets = {}
-        self._entries = deque(maxlen=ENTRIES_MAX)
+        self._entries = Ring(<int>ENTRIES_MAX)
 
     @property
     def assets(self):
@@ -304,7 +298,7 @@ cdef class BalanceStore(Sequenced):
     @property
     def entries(self):
         """The last ledger entries, oldest first, a tuple of BalanceUpdate."""
-        return tuple(self._entries)
+        return tuple(self._entries.records())
 
     def apply(self, BalanceUpdate update not None):
         """Take in an entry that did not come from the stream. One older than what is held moves no total.
@@ -317,7 +311,7 @@ cdef class BalanceStore(Sequenced):
             self.copies += 1
             return False
         if held is not None and (update.timestamp_ns or 0) < (held.last.timestamp_ns or 0):
-            self._entries.append(update)
+            self._entries.add(update)
             return True
         return self.take(update, True) == OK
 
@@ -332,35 +326,41 @@ cdef class BalanceStore(Sequenced):
             return IGNORED
         held.take(update)
         if update.seen >> BALANCE_LEDGER_ID & 1:
-            self._entries.append(update)
+            self._entries.add(update)
         return OK
 
     cdef AssetBalance _find(self, BalanceUpdate update):
-        cdef Py_ssize_t size
-        cdef const char* text
+        """The asset of a row, a new one if there is room. Names of up to eight bytes are compared as one integer."""
+        cdef const Value* name = update.value(BALANCE_ASSET)
+        cdef AssetBalance held
+        cdef uint64_t head = 0
+        cdef int place = 0
         cdef str asset
-        if self._last is not None and update.values is not NULL:
-            text = PyUnicode_AsUTF8AndSize(self._last.asset, &size)
-            if size == update.value(BALANCE_ASSET).size and memcmp(text, update.value(BALANCE_ASSET).text, size) == 0:
-                return self._last
+        if name is not NULL and name.size <= 8:
+            memcpy(&head, name.text, name.size)
+            place = <int>(head * <uint64_t>0x9E3779B97F4A7C15 >> 60)       # below ASSETS_NEAR
+            if self._near[place] is not NULL and (<AssetBalance>self._near[place]).head == head:
+                return <AssetBalance>self._near[place]
         asset = update.asset
-        self._last = self._assets.get(asset)
-        if self._last is None and len(self._assets) < ASSETS_MAX:
-            self._last = self._assets[asset] = AssetBalance()
-            self._last.asset = asset
-        return self._last
+        held = self._assets.get(asset)
+        if held is None and len(self._assets) < ASSETS_MAX:
+            held = self._assets[asset] = AssetBalance()
+        if held is not None and head:
+            held.head = head
+            self._near[place] = <PyObject*>held          # borrowed: it is in `_assets` until `begin_snapshot`
+        return held
 
     cdef bint _is_copy(self, BalanceUpdate update) except -1:
         cdef BalanceUpdate known
         key = update.key
         if key is None:
             return False
-        for known in self._entries:
+        for known in self._entries.records():
             if known.key == key:
                 return True
         return False
 
     cdef Status begin_snapshot(self) except FAILED:
+        memset(self._near, 0, sizeof(self._near))
         self._assets = {}
-        self._last = None
         return OK

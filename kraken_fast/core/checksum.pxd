@@ -21,5 +21,7 @@ cdef Token join_tokens(const Token* tokens, int count, bint portable) noexcept n
 cdef uint32_t finish(Token first, Token second, bint portable) noexcept nogil
 # The digits of `first` followed by those of `second`, of any length.
 cdef Token follow(Token first, Token second) noexcept nogil
+# The same as join_tokens, of texts of any length.
+cdef Token join_texts(const Token* tokens, int count, bint portable) noexcept nogil
 # CRC-32 as zlib counts it, of a text of any length.
 cdef uint32_t seal(Token whole) noexcept nogil

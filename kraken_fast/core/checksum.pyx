@@ -63,14 +63,15 @@ cdef extern from *:
 cdef enum:
     SIDE_TEXT_MAX = 380              # TOP * LEVEL_TEXT_MAX
     BOOK_TEXT_MAX = 760
+    POWERS = 4_096                   # a level-3 book has nearly always fewer digits in its ten best
 
 cdef uint32_t POLYNOMIAL = 0xEDB88320    # CRC-32 (IEEE 802.3), bit-reflected, as in zlib
 
-# Constants, filled once below: 18 KB for tokens, 1.5 KB of powers, 200 KB for the portable path.
+# Constants, filled once below: 18 KB for tokens, 16 KB of powers, 220 KB for the portable path.
 cdef uint32_t[44][100] PAIR          # [k][v]: digits v // 10 and v % 10 with k bytes behind them, less that of 00
 cdef uint32_t[39] ZEROS              # [n]: n digits 0
-cdef uint32_t[381] POWER             # x**(8n) mod P, bit-reflected
-cdef uint32_t[761] START             # register of all ones, shifted over n bytes
+cdef uint32_t[POWERS] POWER          # x**(8n) mod P, bit-reflected
+cdef uint32_t[POWERS] START          # register of all ones, shifted over n bytes
 cdef uint32_t[4][256] REDUCE         # [j][b]: byte j of a register, shifted over 4 bytes
 cdef uint32_t[39][4][256] SHIFT      # [n][j][b]: the same over n bytes
 cdef uint32_t[12][4][256] SHIFT32    # [n][j][b]: the same over 32n bytes
@@ -99,10 +100,10 @@ cdef void _fill_tables() noexcept:
     for n in range(38):
         ZEROS[n + 1] = _crc_byte(ZEROS[n], 48)
     POWER[0] = 0x80000000                              # the polynomial 1, reflected
-    for n in range(1, 381):
+    for n in range(1, POWERS):
         POWER[n] = _crc_byte(POWER[n - 1], 0)
     START[0] = 0xFFFFFFFF
-    for n in range(1, 761):
+    for n in range(1, POWERS):
         START[n] = _crc_byte(START[n - 1], 0)
     for j in range(4):
         for b in range(256):
@@ -207,7 +208,24 @@ cdef Token follow(Token first, Token second) noexcept nogil:
     return both
 
 
+cdef Token join_texts(const Token* tokens, int count, bint portable) noexcept nogil:
+    cdef Token joined
+    cdef uint32_t length = 0
+    cdef int i
+    for i in range(count):
+        length += tokens[i].length
+    if not portable and length < POWERS:
+        joined.crc = _reduce(kf_clmul_join(<const uint32_t*>tokens, count, POWER, &joined.length))
+        return joined
+    joined.crc = joined.length = 0
+    for i in range(count):
+        joined = follow(joined, tokens[i])
+    return joined
+
+
 cdef uint32_t seal(Token whole) noexcept nogil:
+    if whole.length < POWERS:
+        return ~(whole.crc ^ START[whole.length])
     return ~(whole.crc ^ _behind(0xFFFFFFFF, whole.length))
 
 

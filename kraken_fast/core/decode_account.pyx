@@ -13,7 +13,8 @@ from .balance_store cimport BalanceStore, BalanceUpdate, new_balance_update
 from .defs cimport FAILED, OK, Status
 from .execution cimport Execution, nested, new_execution
 from .fields cimport text_of
-from .order_store cimport Order, OrderStore
+from .load cimport low_bit
+from .order_store cimport AccountOrder, OrderStore
 from .scan cimport Scanner
 from .sequenced cimport Sequenced
 from .stores cimport Stores
@@ -23,6 +24,10 @@ from .tables cimport (
 )
 
 
+cdef uint64_t UNSIGNED = (
+    <uint64_t>1 << EXEC_CUM_QTY | <uint64_t>1 << EXEC_LAST_QTY | <uint64_t>1 << EXEC_LAST_PRICE
+    | <uint64_t>1 << EXEC_ORDER_QTY | <uint64_t>1 << EXEC_DISPLAY_QTY
+)
 cdef uint64_t NESTED = <uint64_t>1 << EXEC_TRIGGERS | <uint64_t>1 << EXEC_CONTINGENT
 
 
@@ -43,9 +48,11 @@ cdef const char* _fault_of(const Record* row):
     """Why a row cannot be, NULL if it can."""
     cdef const Value* values = &row.values[0]
     cdef int slot
-    for slot in (EXEC_CUM_QTY, EXEC_LAST_QTY, EXEC_LAST_PRICE, EXEC_ORDER_QTY, EXEC_DISPLAY_QTY):
-        if row.seen >> slot & 1 and _is_negative(&values[slot]):
+    cdef uint64_t rest = row.seen & UNSIGNED
+    while rest:
+        if _is_negative(&values[low_bit(rest)]):
             return b"a quantity or price is negative"
+        rest &= rest - 1
     slot = EXEC_ORDER_USERREF
     if row.seen >> slot & 1 and (values[slot].digits or values[slot].form & (NUMBER_WIDE | NUMBER_CUT)):
         return b"order_userref is not an integer"
@@ -70,7 +77,7 @@ cdef Status take_executions(Stores stores, bint snapshot, int64_t recv_ns) excep
     cdef OrderStore store = stores.orders
     cdef Record* row
     cdef Value* order_id
-    cdef Order order
+    cdef AccountOrder order
     cdef Execution execution, origin
     cdef const char* fault
     cdef bint in_sequence = True
@@ -91,9 +98,7 @@ cdef Status take_executions(Stores stores, bint snapshot, int64_t recv_ns) excep
     for i in range(scan.record_count):
         row = &scan.records[i]
         order_id = &row.values[<int>EXEC_ORDER_ID]
-        order = store.find(order_id.text, order_id.size)
-        if order is None:
-            order = store.open(text_of(order_id))
+        order = store.named(order_id.text, order_id.size)
         origin = None
         if order is not None and not row.seen >> EXEC_SYMBOL & 1:
             origin = order.told_at(EXEC_SYMBOL)

@@ -12,7 +12,7 @@ cdef class Execution(Packed):
 
 
 cdef Execution new_execution(
-    const Record* row, const Item* items, bint snapshot, uint64_t sequence, Execution origin,
+    Record* row, const Item* items, bint snapshot, uint64_t sequence, Execution origin,
 )
 # triggers or contingent from their text; raises ValueError or ArithmeticError when it is not what it should be.
 cdef object nested(int slot, str text)

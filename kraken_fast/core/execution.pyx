@@ -17,7 +17,7 @@ from libc.stdint cimport uint64_t
 cimport cython
 
 from .defs cimport CHANNEL_EXECUTIONS
-from .packed cimport Fields, Kinds, Packed, kinds_of, value_number, value_text
+from .packed cimport Fields, Packed, value_number, value_text
 from .tables cimport (
     EXEC_AMENDED, EXEC_AVG_PRICE, EXEC_CANCEL_REASON, EXEC_CASH_ORDER_QTY, EXEC_CL_ORD_ID, EXEC_CONTINGENT,
     EXEC_COST, EXEC_CUM_COST, EXEC_CUM_QTY, EXEC_DISPLAY_QTY, EXEC_DISPLAY_QTY_REMAIN, EXEC_EFFECTIVE_TIME,
@@ -34,19 +34,17 @@ from .tables cimport (
 cdef enum:
     FEE_SLOTS = 2
 
-cdef Kinds KINDS = kinds_of(row_tables()[<int>CHANNEL_EXECUTIONS])
-cdef Kinds FEE_KINDS = kinds_of(row_tables()[<int>CHANNEL_EXECUTIONS].rows[<int>EXEC_FEES].table)
-
 
 cdef Execution new_execution(
-    const Record* row, const Item* items, bint snapshot, uint64_t sequence, Execution origin,
+    Record* row, const Item* items, bint snapshot, uint64_t sequence, Execution origin,
 ):
     cdef Execution execution = Execution.__new__(Execution)
     cdef int count = 0
     if row.seen >> EXEC_FEES & 1:
         count = row.values[<int>EXEC_FEES].size
+        row.values[<int>EXEC_FEES].size = 0              # a list has no text
         items += row.values[<int>EXEC_FEES].num
-    execution.pack(row, &KINDS, items, count, FEE_SLOTS, &FEE_KINDS)
+    execution.pack(row, items, count, FEE_SLOTS)
     execution.snapshot = snapshot
     execution.number = sequence
     execution.origin = origin

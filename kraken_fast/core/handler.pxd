@@ -7,7 +7,7 @@ from .execution cimport Execution
 from .latency cimport Histogram
 from .level3 cimport Level3Book
 from .market cimport Candle, CandleData, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
-from .order_store cimport Order
+from .order_store cimport AccountOrder
 
 
 cdef class Handler:
@@ -23,7 +23,7 @@ cdef class Handler:
     cdef Status on_ticker(self, LiveTicker ticker) except FAILED
     cdef Status on_trade(self, TradeLog log, const TradeData* trade) except FAILED
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED
-    cdef Status on_execution(self, Execution execution, Order order) except FAILED
+    cdef Status on_execution(self, Execution execution, AccountOrder order) except FAILED
     cdef Status on_balance(self, BalanceUpdate update) except FAILED
     cdef Status failed(self, str channel, object error) except FAILED
 

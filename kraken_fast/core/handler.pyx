@@ -15,7 +15,7 @@ from .defs cimport FAILED, OK, Status
 from .execution cimport Execution
 from .level3 cimport Level3Book
 from .market cimport CANDLE_CORRECTED, CANDLE_OPENED, Candle, CandleEvent, CandleLog, LiveTicker, TradeData, TradeLog
-from .order_store cimport Order
+from .order_store cimport AccountOrder
 
 _log = logging.getLogger("kraken_fast.callbacks")
 
@@ -45,7 +45,7 @@ cdef class Handler:
     cdef Status on_candle(self, CandleLog log, uint64_t position, CandleEvent event) except FAILED:
         return OK
 
-    cdef Status on_execution(self, Execution execution, Order order) except FAILED:
+    cdef Status on_execution(self, Execution execution, AccountOrder order) except FAILED:
         return OK
 
     cdef Status on_balance(self, BalanceUpdate update) except FAILED:
@@ -167,7 +167,7 @@ cdef class Callbacks(Handler):
             self.failed("ohlc", error)
         return OK
 
-    cdef Status on_execution(self, Execution execution, Order order) except FAILED:
+    cdef Status on_execution(self, Execution execution, AccountOrder order) except FAILED:
         if self.forward is not None:
             self.forward.on_execution(execution, order)
         if self.execution is not None:

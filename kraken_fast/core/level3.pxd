@@ -12,6 +12,7 @@ from .tables cimport Item
 @cython.final
 cdef class Level3Book(Level3):
     cdef readonly Line line
+    cdef bint portable
     cdef bint _complete
     cdef bint _by_time                 # queues go by the orders' times, not by the order of arrival
     cdef bint _raised_to_back          # a modify that raises the quantity sends the order to the back
@@ -51,6 +52,7 @@ cdef class Level3Book(Level3):
     cdef void _touch(self, Ladder* side, int32_t level) noexcept
     cdef void _cut(self, Ladder* side) noexcept
     cdef Token _joined(self, Ladder* side) noexcept
+    cdef Token _queue_token(self, int32_t order) noexcept
     cdef int32_t _new_order(self) except -1
     cdef Status _grow_table(self) except FAILED
     cdef void _forget(self, int32_t order) noexcept

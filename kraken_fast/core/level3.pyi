@@ -20,6 +20,7 @@ class Level3Book(Level3):
         line: Line | None = None,
         price_scale: int = -1,
         qty_scale: int = -1,
+        portable: bool = False,
     ) -> None: ...
     @property
     def quality(self) -> Quality: ...

@@ -24,7 +24,7 @@ from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint32_t
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from .book cimport Stamp
-from .checksum cimport TOP, Token, follow, level_token, seal
+from .checksum cimport HAS_CLMUL, TOP, Token, follow, join_texts, level_token, seal
 from .defs cimport (
     BOOK_INVALID, BOOK_SYNCING, BOOK_UNVERIFIED, BOOK_VALID, FAILED, IGNORED, MISMATCH, OK, REFUSED, BookState, Status,
 )
@@ -40,6 +40,7 @@ cdef enum:
     DEPTH_MAX = 1_000
     ORDERS_MAX = 200_000         # of one book
     RAISED_MAX = 8
+    CHUNK = 15                   # orders whose tokens are joined at once
 
 
 # ---------------------------------------------------------------------------------------------- small steps
@@ -55,12 +56,14 @@ cdef Status _fit(Item* items, int count, int price_scale, int qty_scale) noexcep
     for i in range(count):
         price = &items[i].values[<int>QUEUED_PRICE]
         qty = &items[i].values[<int>QUEUED_QTY]
-        if rescale(price.num, price.digits, price_scale, &price.num) != OK:
-            return REFUSED
-        price.digits = price_scale
-        if rescale(qty.num, qty.digits, qty_scale, &qty.num) != OK:
-            return REFUSED
-        qty.digits = qty_scale
+        if price.digits != price_scale:
+            if rescale(price.num, price.digits, price_scale, &price.num) != OK:
+                return REFUSED
+            price.digits = price_scale
+        if qty.digits != qty_scale:
+            if rescale(qty.num, qty.digits, qty_scale, &qty.num) != OK:
+                return REFUSED
+            qty.digits = qty_scale
     return OK
 
 
@@ -101,6 +104,7 @@ cdef class Level3Book(Level3):
         depth: price levels a side as subscribed, 1 to 1,000.
         line: the connection that fills it; None makes one of its own.
         price_scale, qty_scale: decimals of the pair; -1 takes them from the first snapshot's text.
+        portable: True avoids carry-less multiplication even where the CPU has it.
 
     Attributes:
         messages, verified, mismatched: applied, and how their checksums did.
@@ -108,7 +112,9 @@ cdef class Level3Book(Level3):
         strays: changes of orders that are not held, which a whole book never sees.
     """
 
-    def __init__(self, str symbol, int depth=10, *, Line line=None, int price_scale=-1, int qty_scale=-1):
+    def __init__(
+        self, str symbol, int depth=10, *, Line line=None, int price_scale=-1, int qty_scale=-1, bint portable=False,
+    ):
         if not 1 <= depth <= DEPTH_MAX:
             raise ValueError(f"depth={depth}: must be 1 to {DEPTH_MAX}")
         self.symbol = symbol
@@ -116,6 +122,7 @@ cdef class Level3Book(Level3):
         self.line = Line() if line is None else line
         self.price_scale = price_scale
         self.qty_scale = qty_scale
+        self.portable = portable or not HAS_CLMUL
         self.stamp.us = INT64_MIN
         self.free_order = self.free_level = -1
         self._grow_table()
@@ -436,29 +443,38 @@ cdef class Level3Book(Level3):
     # ------------------------------------------------------------------------------------------ the checksum
 
     cdef Token _joined(self, Ladder* side) noexcept:
-        cdef int i
-        cdef int32_t order
+        cdef Token[TOP] tokens
         cdef Queue* level
-        cdef Token token
-        if not side.changed:
-            return side.token
-        side.token.crc = side.token.length = 0
-        for i in range(side.count - 1, max(side.count - 1 - <int>TOP, -1), -1):
-            level = &self.levels[side.places[i].level]
-            if level.stale:
-                token.crc = token.length = 0
-                order = level.head
-                while order >= 0:
-                    token = follow(token, self.orders[order].token)
-                    order = self.orders[order].next
-                level.token = token
-                level.stale = False
-            side.token = follow(side.token, level.token)
-        side.changed = False
+        cdef int i, count = min(side.count, <int>TOP)
+        if side.changed:
+            for i in range(count):
+                level = &self.levels[side.places[side.count - 1 - i].level]
+                if level.stale:
+                    level.token = self._queue_token(level.head)
+                    level.stale = False
+                tokens[i] = level.token
+            side.token = join_texts(tokens, count, self.portable)
+            side.changed = False
         return side.token
 
+    cdef Token _queue_token(self, int32_t order) noexcept:
+        cdef Token[CHUNK + 1] tokens             # of what was joined so far, and of the orders behind it
+        cdef int count = 1
+        tokens[0].crc = tokens[0].length = 0
+        while order >= 0:
+            tokens[count] = self.orders[order].token
+            order = self.orders[order].next
+            count += 1
+            if count > CHUNK and order >= 0:
+                tokens[0] = join_texts(tokens, count, self.portable)
+                count = 1
+        return join_texts(tokens, count, self.portable)
+
     cdef uint32_t computed_checksum(self) noexcept:
-        return seal(follow(self._joined(&self.ask_side), self._joined(&self.bid_side)))
+        cdef Token[2] sides
+        sides[0] = self._joined(&self.ask_side)
+        sides[1] = self._joined(&self.bid_side)
+        return seal(join_texts(sides, 2, self.portable))
 
     # ------------------------------------------------------------------------------------------ room for orders
 

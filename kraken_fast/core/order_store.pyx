@@ -18,27 +18,26 @@ from collections import deque
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp, strlen
+from libc.string cimport memcmp
 
 from .defs cimport FAILED, IGNORED, OK, Status
 from .execution cimport Execution, slot_of
 from .line cimport Line
+from .packed cimport Ring
 from .sequenced cimport Sequenced
 from .tables cimport (
-    EXEC_AVG_PRICE, EXEC_CL_ORD_ID, EXEC_COUNT, EXEC_CUM_COST, EXEC_CUM_QTY, EXEC_EXEC_TYPE, EXEC_LIMIT_PRICE,
+    EXEC_AVG_PRICE, EXEC_CL_ORD_ID, EXEC_CUM_COST, EXEC_CUM_QTY, EXEC_EXEC_TYPE, EXEC_LIMIT_PRICE,
     EXEC_ORDER_QTY, EXEC_ORDER_STATUS, EXEC_ORDER_TYPE, EXEC_ORDER_USERREF, EXEC_REASON, EXEC_SIDE, EXEC_SYMBOL,
-    EXEC_TIMESTAMP, NUMBER_CUT, NUMBER_WIDE, Value,
+    EXEC_TIMESTAMP, NUMBER_CUT, NUMBER_WIDE, Value, name_hash,
 )
 
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
-
-cdef extern from *:
-    int __builtin_ctzll(unsigned long long bits) noexcept nogil
 
 
 cdef enum:
@@ -61,8 +60,12 @@ ctypedef const char* Text
 
 cdef Text[6] EVENT_NAMES
 EVENT_NAMES[:] = [b"pending_new", b"new", b"trade", b"filled", b"canceled", b"expired"]
+cdef int[6] EVENT_SIZES
+EVENT_SIZES[:] = [11, 3, 5, 6, 8, 7]
 cdef Text[7] STATE_TEXTS
 STATE_TEXTS[:] = [b"unknown", b"pending_new", b"new", b"partially_filled", b"filled", b"canceled", b"expired"]
+cdef int[7] STATE_SIZES
+STATE_SIZES[:] = [7, 11, 3, 16, 6, 8, 7]
 
 TRANSITIONS = {
     # event:         from unknown, pending_new, new, partially_filled; filled, canceled and expired are the end
@@ -96,17 +99,13 @@ _EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation])     # sums and p
 _ROUNDED = Context(prec=28)
 
 
-cdef bint _same(const Value* value, const char* text) noexcept:
-    return value.size == <int>strlen(text) and memcmp(value.text, text, value.size) == 0
-
-
 cdef int _event_of(Execution execution) except -1:
     cdef const Value* value = execution.value(EXEC_EXEC_TYPE)
     cdef int i
     if value is NULL:
         return _EVENTS.get(execution.exec_type, <int>EVENT_OTHER)
     for i in range(<int>EVENT_OTHER):
-        if _same(value, EVENT_NAMES[i]):
+        if value.size == EVENT_SIZES[i] and memcmp(value.text, EVENT_NAMES[i], value.size) == 0:
             return i
     return EVENT_OTHER
 
@@ -118,7 +117,7 @@ cdef int _told_state(Execution execution) except -1:
     if value is NULL:
         return _STATES.get(execution.order_status, <int>ORDER_UNKNOWN)
     for i in range(1, <int>ORDER_STATES):
-        if _same(value, STATE_TEXTS[i]):
+        if value.size == STATE_SIZES[i] and memcmp(value.text, STATE_TEXTS[i], value.size) == 0:
             return i
     return ORDER_UNKNOWN
 
@@ -140,7 +139,7 @@ cdef int _compare(Execution ours, Execution theirs, int slot) except -2:
 # ---------------------------------------------------------------------------------------------- one order
 
 @cython.no_gc                            # reports know nothing of orders: there are no circles
-cdef class Order:
+cdef class AccountOrder:
     """An order as the exchange told it so far; the same object all its life. Numbers are Decimals, None if not told.
 
     Attributes:
@@ -155,41 +154,57 @@ cdef class Order:
         self.order_id = order_id
 
     def __dealloc__(self):
-        cdef int slot
-        for slot in range(EXEC_COUNT):
-            if self.tellers[slot] is not NULL:
-                Py_DECREF(<object>self.tellers[slot])
+        cdef int i
+        for i in range(self.teller_count):
+            Py_XDECREF(self.tellers[i].report)
+        PyMem_Free(self.tellers)
 
     cdef Status learn(self, Execution execution) except FAILED:
         """Hold the report for every member that it tells; a filled quantity that falls, and what goes with it, not."""
-        cdef uint64_t rest = execution.seen
-        cdef PyObject* held = self.tellers[<int>EXEC_CUM_QTY]
-        cdef PyObject* before
-        cdef int slot
-        if rest & SUMS and held is not NULL and (
-                not rest >> EXEC_CUM_QTY & 1 or _compare(execution, <Execution>held, EXEC_CUM_QTY) < 0):
-            rest &= ~SUMS
-        while rest:
-            slot = __builtin_ctzll(rest)
-            rest &= rest - 1
-            before = self.tellers[slot]
+        cdef uint64_t slots = execution.seen
+        cdef Execution held
+        cdef Teller* more
+        cdef int i, kept = 0
+        if slots & SUMS and self.all_told >> EXEC_CUM_QTY & 1:
+            held = self.told_at(EXEC_CUM_QTY)
+            if not slots >> EXEC_CUM_QTY & 1 or _compare(execution, held, EXEC_CUM_QTY) < 0:
+                slots &= ~SUMS
+        if self.teller_count == self.teller_capacity:
+            more = <Teller*>PyMem_Realloc(self.tellers, (self.teller_capacity + 4) * sizeof(Teller))
+            if more is NULL:
+                raise MemoryError()
+            self.tellers = more
+            self.teller_capacity += 4
+        for i in range(self.teller_count):
+            self.tellers[i].slots &= ~slots
+            if self.tellers[i].slots:
+                self.tellers[kept] = self.tellers[i]
+                kept += 1
+            else:
+                Py_XDECREF(self.tellers[i].report)
+        self.teller_count = kept
+        if slots:                        # SAFE: there was room for one more
             Py_INCREF(execution)
-            self.tellers[slot] = <PyObject*>execution
-            if before is not NULL:
-                Py_DECREF(<object>before)
+            self.tellers[kept].report = <PyObject*>execution
+            self.tellers[kept].slots = slots
+            self.teller_count += 1
+        self.all_told |= slots
         return OK
 
     cdef Execution told_at(self, int slot):
-        return None if self.tellers[slot] is NULL else <Execution>self.tellers[slot]
+        cdef int i
+        for i in range(self.teller_count):
+            if self.tellers[i].slots >> slot & 1:
+                return <Execution>self.tellers[i].report
+        return None
 
     cdef bint has_fill(self, Execution execution) except -1:
         """Whether this trade is known. One whose cum_qty is beyond all that we heard of cannot be."""
-        cdef PyObject* held = self.tellers[<int>EXEC_CUM_QTY]
         cdef Execution fill
         if not self._fills:
             return False
-        if held is not NULL and execution.seen >> EXEC_CUM_QTY & 1 and (
-                _compare(execution, <Execution>held, EXEC_CUM_QTY) > 0):
+        if self.all_told & execution.seen & <uint64_t>1 << EXEC_CUM_QTY and (
+                _compare(execution, self.told_at(EXEC_CUM_QTY), EXEC_CUM_QTY) > 0):
             return False
         key = execution.key
         for fill in self._fills:
@@ -216,8 +231,8 @@ cdef class Order:
         return _sums(self._fills, self._folded)
 
     cdef object _last(self, int slot, str name):
-        cdef PyObject* teller = self.tellers[slot]
-        return None if teller is NULL else getattr(<object>teller, name)
+        cdef Execution teller = self.told_at(slot)
+        return None if teller is None else getattr(teller, name)
 
     def told(self, str name not None):
         """Give the last value told of any member of an Execution by its name, None if none ever was."""
@@ -331,7 +346,7 @@ cdef class Order:
 
     def __repr__(self):
         cdef str how = f"{self.side} {self.order_qty} {self.symbol} filled {self.cum_qty}"
-        return f"<Order {self.order_id} {self.status}{' missing' if self.is_missing else ''} {how}>"
+        return f"<AccountOrder {self.order_id} {self.status}{' missing' if self.is_missing else ''} {how}>"
 
 
 def _time_of(fill):
@@ -382,7 +397,7 @@ cdef class OrderStore(Sequenced):
         self._by_cl_ord_id = {}
         self._closed = deque()
         self._closed_max = closed_max
-        self._recent = deque(maxlen=RECENT)
+        self._recent = Ring(<int>RECENT)
 
     # ------------------------------------------------------------------------------------------ reading
 
@@ -401,12 +416,12 @@ cdef class OrderStore(Sequenced):
     @property
     def open_orders(self):
         """Orders that may still trade, oldest first. Cost: O(orders kept)."""
-        return tuple([order for order in self._orders.values() if (<Order>order).is_open])
+        return tuple([order for order in self._orders.values() if (<AccountOrder>order).is_open])
 
     @property
     def missing(self):
         """Orders that were open and that the last snapshot did not name: how they ended is not known yet."""
-        return tuple([order for order in self._orders.values() if (<Order>order).is_missing])
+        return tuple([order for order in self._orders.values() if (<AccountOrder>order).is_missing])
 
     @property
     def closed_orders(self):
@@ -422,38 +437,46 @@ cdef class OrderStore(Sequenced):
             The order, or None if the report was known before, or is one too many.
         """
         cdef str order_id = execution.order_id
-        cdef Order order = self._orders.get(order_id)
+        cdef AccountOrder order = self._orders.get(order_id)
         if order is None:
             order = self.open(order_id)
         if order is None or self.take(execution, order, False) != OK:
             return None
         return order
 
-    cdef Order find(self, const char* order_id, int size):
-        """The order of this id. Reports come in runs about one order, so the last one is tried first."""
+    cdef AccountOrder named(self, const char* order_id, int size):
+        """Reports come in runs about a few orders, so the last ones are tried first, without making a str."""
+        cdef PyObject** near = &self._near[name_hash(order_id, size) % ORDERS_NEAR]
+        cdef AccountOrder order
         cdef Py_ssize_t length
         cdef const char* text
-        if self._last is not None:
-            text = PyUnicode_AsUTF8AndSize(self._last.order_id, &length)
+        cdef str name
+        if near[0] is not NULL:
+            text = PyUnicode_AsUTF8AndSize((<AccountOrder>near[0]).order_id, &length)
             if length == size and memcmp(text, order_id, size) == 0:
-                return self._last
-        self._last = self._orders.get(order_id[:size].decode())
-        return self._last
+                return <AccountOrder>near[0]
+        name = order_id[:size].decode()
+        order = self._orders.get(name)
+        if order is None:
+            order = self.open(name)
+        if order is not None:
+            near[0] = <PyObject*>order           # borrowed: it is in `_orders`, and `_close` clears the place
+        return order
 
-    cdef Order open(self, str order_id):
+    cdef AccountOrder open(self, str order_id):
         """A new order, None when there are too many."""
-        cdef Order order
+        cdef AccountOrder order
         if len(self._orders) - len(self._closed) >= ORDERS_MAX:
             self.dropped += 1
             return None
-        order = Order(order_id)
+        order = AccountOrder(order_id)
         self._orders[order_id] = order
         self.open_count += 1
-        self._last = order
         return order
 
-    cdef Status take(self, Execution execution, Order order, bint in_sequence) except FAILED:
-        cdef bint trade = _event_of(execution) == EVENT_TRADE
+    cdef Status take(self, Execution execution, AccountOrder order, bint in_sequence) except FAILED:
+        cdef int event = _event_of(execution)
+        cdef bint trade = event == EVENT_TRADE
         if trade:
             if order.has_fill(execution):
                 self.copies += 1
@@ -463,22 +486,22 @@ cdef class OrderStore(Sequenced):
             return IGNORED
         if trade:
             order.add_fill(execution)
-        if execution.seen >> EXEC_CL_ORD_ID & 1 and order.tellers[<int>EXEC_CL_ORD_ID] is NULL:
-            self._by_cl_ord_id[execution.cl_ord_id] = order
+        if execution.seen >> EXEC_CL_ORD_ID & 1 and order.client is None:
+            order.client = execution.cl_ord_id
+            self._by_cl_ord_id[order.client] = order
         order.learn(execution)
-        self._recent.append(execution)
-        return self._move(order, execution)
+        self._recent.add(execution)
+        return self._move(order, execution, event)
 
     cdef bint _is_copy(self, Execution execution) except -1:
         cdef Execution known
         key = execution.key
-        for known in self._recent:
+        for known in self._recent.records():
             if known.key == key:
                 return True
         return False
 
-    cdef Status _move(self, Order order, Execution execution) except FAILED:
-        cdef int event = _event_of(execution)
+    cdef Status _move(self, AccountOrder order, Execution execution, int event) except FAILED:
         cdef int before = order._state
         cdef int after = TABLE[event][before]
         cdef int told = _told_state(execution)
@@ -501,28 +524,35 @@ cdef class OrderStore(Sequenced):
             self._close(order)
         return OK
 
-    cdef Status _set_missing(self, Order order, bint is_missing) except FAILED:
+    cdef Status _set_missing(self, AccountOrder order, bint is_missing) except FAILED:
         if order.is_missing != is_missing:
             order.is_missing = is_missing
             self.open_count += -1 if is_missing else 1
         return OK
 
-    cdef Status _reopen(self, Order order) except FAILED:
+    cdef Status _reopen(self, AccountOrder order) except FAILED:
         self.corrections += 1
         self._closed.remove(order.order_id)
         self.open_count += 1
         return OK
 
-    cdef Status _close(self, Order order) except FAILED:
-        cdef Order oldest
+    cdef Status _close(self, AccountOrder order) except FAILED:
+        cdef AccountOrder oldest
         self.open_count -= 1
         self._closed.append(order.order_id)
         if len(self._closed) > self._closed_max:
             oldest = self._orders.pop(self._closed.popleft())
-            if self._by_cl_ord_id.get(oldest.cl_ord_id) is oldest:
-                del self._by_cl_ord_id[oldest.cl_ord_id]
-            if self._last is oldest:
-                self._last = None
+            if oldest.client is not None and self._by_cl_ord_id.get(oldest.client) is oldest:
+                del self._by_cl_ord_id[oldest.client]
+            self._forget(oldest)
+        return OK
+
+    cdef Status _forget(self, AccountOrder order) except FAILED:
+        """Take an order that is kept no more out of those that are tried first."""
+        cdef int i
+        for i in range(<int>ORDERS_NEAR):
+            if self._near[i] is <PyObject*>order:
+                self._near[i] = NULL
         return OK
 
     cdef void begin_snapshot(self) noexcept:
@@ -530,7 +560,7 @@ cdef class OrderStore(Sequenced):
 
     cdef Status end_snapshot(self) except FAILED:
         """Every open order stands in a snapshot: those that do not have ended."""
-        cdef Order order
+        cdef AccountOrder order
         for order in self._orders.values():
             if order._state < ORDER_FILLED and order.generation != self._generation:
                 self._set_missing(order, True)
@@ -538,7 +568,7 @@ cdef class OrderStore(Sequenced):
 
     def _check(self):
         """Assert every invariant; for tests."""
-        cdef Order order
+        cdef AccountOrder order
         assert self.open_count == len(self.open_orders) >= 0
         assert len(self._closed) == len(set(self._closed)) <= self._closed_max
         for order_id, order in self._orders.items():

@@ -1,13 +1,12 @@
+cimport cython
+from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
 from .defs cimport FAILED, Status
 from .tables cimport Item, Record, Table, Value
 
 
-cdef struct Kinds:
-    # Which slots of a table hold what; all others are integers.
-    uint64_t texts           # strings, and values kept as JSON
-    uint64_t decimals
+ctypedef PyObject* Borrowed          # a reference that is not counted
 
 
 cdef class Fields:
@@ -31,9 +30,7 @@ cdef class Packed:
     cdef dict given                  # slot -> object, of one that a caller built; else None
 
     # Take over a scanned row: `items` are `count` small objects of `width` slots each, all present.
-    cdef Status pack(
-        self, const Record* record, const Kinds* kinds, const Item* items, int count, int width, const Kinds* of_items,
-    ) except FAILED
+    cdef Status pack(self, const Record* record, const Item* items, int count, int width) except FAILED
     cdef Status copy_from(self, Packed other) except FAILED
     cdef const Value* value(self, int slot) noexcept         # NULL when absent, or given
     cdef const Value* item_value(self, int item, int width, int slot) noexcept
@@ -46,6 +43,16 @@ cdef class Packed:
     cdef dict taken(self, Fields fields)
 
 
-cdef Kinds kinds_of(const Table* table) noexcept
+@cython.final
+cdef class Ring:
+    """The last records of many."""
+    cdef PyObject** _held    # owned
+    cdef int _size
+    cdef uint64_t _added
+
+    cdef void add(self, Packed record) noexcept
+    cdef list records(self)              # oldest first
+
+
 cdef str value_text(const Value* value)
 cdef object value_number(const Value* value)

@@ -2,41 +2,28 @@
 """Immutable records that are made on every message and read now and then: one allocation, Python values on demand.
 
 A row of the scanner is copied with the texts it points to: the values that are there, in the order of their slots, then
-those of its small objects, then the texts. A str or a Decimal is only made when it is asked for.
+those of its small objects, then the texts. A value of the scanner has a size if and only if it has a text. A str or a
+Decimal is only made when it is asked for.
 Bench: benchmarks/bench_account.py.
 """
 
 from decimal import Decimal
 
 cimport cython
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from .defs cimport FAILED, OK, Status
 from .fixed cimport SCALE_MAX, fixed_decimal
+from .load cimport count_bits, low_bit
 from .market cimport value_decimal
 from .tables cimport (
-    KIND_BOOL, KIND_DECIMAL, KIND_RAW, KIND_TEXT, KIND_TIME, NUMBER_CUT, NUMBER_WIDE, Item, Record, Row, Table, Value,
+    KIND_BOOL, KIND_DECIMAL, KIND_TEXT, KIND_TIME, NUMBER_CUT, NUMBER_WIDE, Item, Record, Row, Table, Value,
 )
-
-
-cdef extern from *:
-    int __builtin_ctzll(unsigned long long bits) noexcept nogil
-    int __builtin_popcountll(unsigned long long bits) noexcept nogil
-
-
-cdef Kinds kinds_of(const Table* table) noexcept:
-    cdef Kinds kinds
-    cdef int i
-    kinds.texts = kinds.decimals = 0
-    for i in range(table.count):
-        if table.rows[i].kind == KIND_TEXT or table.rows[i].kind == KIND_RAW:
-            kinds.texts |= <uint64_t>1 << table.rows[i].slot
-        elif table.rows[i].kind == KIND_DECIMAL:
-            kinds.decimals |= <uint64_t>1 << table.rows[i].slot
-    return kinds
 
 
 cdef inline bint _is_held(const Value* value) noexcept nogil:
@@ -44,17 +31,16 @@ cdef inline bint _is_held(const Value* value) noexcept nogil:
     return value.form & (NUMBER_WIDE | NUMBER_CUT) or value.digits > SCALE_MAX
 
 
-cdef inline bint _has_text(const Value* value, const Kinds* kinds, int slot) noexcept nogil:
-    return kinds.texts >> slot & 1 or (kinds.decimals >> slot & 1 and _is_held(value))
-
-
-cdef inline char* _keep(Value* kept, const Value* value, const Kinds* kinds, int slot, char* end) noexcept nogil:
+cdef inline char* _keep(Value* kept, const Value* value, char* end) noexcept nogil:
+    """Copy a value, and its text to `end`. SAFE: up to 15 bytes too many are read and written; both sides have them."""
+    cdef int done = 0
     kept[0] = value[0]
-    if _has_text(value, kinds, slot):
-        memcpy(end, value.text, value.size)
+    if value.size:
         kept.text = end
-        return end + value.size
-    kept.size = 0                        # of anything else the scanner leaves it as it was
+        while done < value.size:
+            memcpy(end + done, value.text + done, 16)
+            done += 16
+        end += value.size
     return end
 
 
@@ -84,25 +70,20 @@ cdef class Packed:
         """Number of the message within its subscription; None for what did not come from the stream."""
         return self.number if self.number else None
 
-    cdef Status pack(
-        self, const Record* record, const Kinds* kinds, const Item* items, int count, int width, const Kinds* of_items,
-    ) except FAILED:
+    cdef Status pack(self, const Record* record, const Item* items, int count, int width) except FAILED:
         cdef Py_ssize_t size = 0
         cdef uint64_t rest = record.seen
+        cdef int held = count_bits(rest) + count * width
         cdef Value* kept
         cdef char* end
-        cdef int slot, i, held = count * width
+        cdef int slot, i
         while rest:
-            slot = __builtin_ctzll(rest)
+            size += record.values[low_bit(rest)].size
             rest &= rest - 1
-            held += 1
-            if _has_text(&record.values[slot], kinds, slot):
-                size += record.values[slot].size
         for i in range(count):
             for slot in range(width):
-                if _has_text(&items[i].values[slot], of_items, slot):
-                    size += items[i].values[slot].size
-        self.block = held * sizeof(Value) + size
+                size += items[i].values[slot].size
+        self.block = held * sizeof(Value) + size + 16
         self.values = kept = <Value*>PyMem_Malloc(self.block)
         if kept is NULL:
             raise MemoryError()
@@ -111,13 +92,12 @@ cdef class Packed:
         self.item_count = count
         self.value_count = held
         while rest:
-            slot = __builtin_ctzll(rest)
+            end = _keep(kept, &record.values[low_bit(rest)], end)
             rest &= rest - 1
-            end = _keep(kept, &record.values[slot], kinds, slot, end)
             kept += 1
         for i in range(count):
             for slot in range(width):
-                end = _keep(kept, &items[i].values[slot], of_items, slot, end)
+                end = _keep(kept, &items[i].values[slot], end)
                 kept += 1
         return OK
 
@@ -146,10 +126,10 @@ cdef class Packed:
     cdef const Value* value(self, int slot) noexcept:
         if self.values is NULL or not self.seen >> slot & 1:
             return NULL
-        return self.values + __builtin_popcountll(self.seen & ((<uint64_t>1 << slot) - 1))
+        return self.values + count_bits(self.seen & ((<uint64_t>1 << slot) - 1))
 
     cdef const Value* item_value(self, int item, int width, int slot) noexcept:
-        return self.values + __builtin_popcountll(self.seen) + item * width + slot
+        return self.values + count_bits(self.seen) + item * width + slot
 
     cdef object text(self, int slot):
         cdef const Value* value = self.value(slot)
@@ -198,6 +178,36 @@ cdef class Packed:
     cdef dict taken(self, Fields fields):
         """Every member that is there, by its name."""
         return {name: getattr(self, name) for name, slot in fields.slots.items() if self.seen >> <int>slot & 1}
+
+
+cdef class Ring:
+    """The last records of many, in the order in which they came."""
+
+    def __cinit__(self, int size):
+        self._held = <PyObject**>PyMem_Calloc(size, sizeof(PyObject*))
+        if self._held is NULL:
+            raise MemoryError()
+        self._size = size
+
+    def __dealloc__(self):
+        cdef int i
+        if self._held is not NULL:
+            for i in range(self._size):
+                Py_XDECREF(self._held[i])
+        PyMem_Free(self._held)
+
+    cdef void add(self, Packed record) noexcept:
+        cdef PyObject** place = &self._held[self._added % <uint64_t>self._size]
+        cdef PyObject* oldest = place[0]
+        Py_INCREF(record)
+        place[0] = <PyObject*>record
+        self._added += 1
+        Py_XDECREF(oldest)
+
+    cdef list records(self):
+        cdef uint64_t i
+        cdef uint64_t first = 0 if self._added < <uint64_t>self._size else self._added - self._size
+        return [<object>self._held[i % <uint64_t>self._size] for i in range(first, self._added)]
 
 
 # ---------------------------------------------------------------------------------------------- built by hand

@@ -1,8 +1,9 @@
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .book cimport Stamp
 from .checksum cimport Token
 from .defs cimport BookState
+from .load cimport load8
 
 
 cdef enum:
@@ -83,12 +84,19 @@ cdef enum:
 
 
 cdef inline uint32_t hash_of(const char* text, int size) noexcept nogil:
-    # FNV-1a, a byte at a time: ids have 19 of them.
-    cdef inline uint32_t h = 2_166_136_261
-    cdef int i
-    for i in range(size):
-        h = (h ^ <uint32_t><unsigned char>text[i]) * 16_777_619
-    return h ^ h >> 15
+    # Eight bytes at a time, the last of them once more where they do not come out even: ids have 19.
+    cdef uint64_t h = size
+    cdef int i = 0
+    while i + 8 <= size:
+        h = (h ^ load8(text + i)) * <uint64_t>0x9E3779B97F4A7C15
+        h ^= h >> 32
+        i += 8
+    if size > 8:
+        h = (h ^ load8(text + size - 8)) * <uint64_t>0x9E3779B97F4A7C15
+    elif size < 8:
+        for i in range(size):
+            h = (h ^ <uint64_t><unsigned char>text[i]) * <uint64_t>0x9E3779B97F4A7C15
+    return <uint32_t>(h >> 32 ^ h)
 
 
 cdef inline int find_place(const Ladder* side, int64_t key) noexcept nogil:

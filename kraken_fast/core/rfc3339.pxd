@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from .grammar cimport Fault, fail, two
 from .load cimport TEN_TO, load8
-from .plain cimport digit, digits, eight_digits
+from .plain cimport digit, digits, eight_digits, others
 from .tables cimport Value
 
 
@@ -133,6 +133,13 @@ cdef inline const char* plain_time(const char* p, Value* value, const DateCache*
         return p + 29 if p[28] == c'"' else NULL
     if p[20] != c'.':
         return NULL
+    fraction = load8(p + 21)
+    if not others(fraction) and digit(p[29]) <= 9 and p[30] == c'Z' and p[31] == c'"':       # .fffffffffZ
+        fraction = eight_digits(fraction)
+        value.num += <int64_t>(fraction // 100)
+        value.digits = <int>(fraction % 100 * 10 + digit(p[29]))
+        return p + 32
+    fraction = 0
     end = digits(p + 21, &fraction)
     if end == p + 21 or end - p > 30 or end[0] != c'Z' or end[1] != c'"':
         return NULL

@@ -1,19 +1,16 @@
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from .book cimport RawLevel
 from .defs cimport Channel, Status
 from .grammar cimport Fault
 from .rfc3339 cimport DateCache
-from .tables cimport ROWS_MAX, Item, Record, Row, Table, Value
+from .tables cimport Item, Record, Row, Table, Value
 
 
 cdef enum:
     OPENING_MAX = 64                # bytes of a message's beginning that are remembered
-    SUCCESSORS = 4                  # rows remembered of those that came where another was expected
-
-
-ctypedef const Row* Successor
+    PATHS = 2048                    # places for what followed a path
 
 
 @cython.final
@@ -41,13 +38,13 @@ cdef class Scanner:
     cdef Py_ssize_t _unescaped_size
     cdef Py_ssize_t _unescaped_capacity
     cdef const char* _data_later
-    cdef const Row* _row           # whose key was read last; NULL at an object's end
+    cdef const Row* _row           # whose key `_key` read last; NULL at an object's end
     cdef char[OPENING_MAX] _opening    # how the message before began, channel and type included
     cdef Py_ssize_t _opening_size
     cdef Channel _opening_channel
     cdef const char* _opened       # where it lay; NULL if it began otherwise
-    cdef Successor[ROWS_MAX + 1][SUCCESSORS] _after    # [row that was expected]: the rows that came instead
     cdef bint _null                # the value read last was null
+    cdef uint8_t[PATHS] _next      # row that came last behind a path of keys, by a hash of the path
     cdef DateCache _dates
 
     # message: size bytes, NUL-terminated, with 64 readable bytes behind the NUL.
@@ -58,7 +55,7 @@ cdef class Scanner:
 
     cdef const char* _object(self, const char* p, const Table* table, Record* record) noexcept
     cdef const char* _members(
-        self, const char* p, const Table* table, Record* record, const Row* row, uint64_t named,
+        self, const char* p, const Table* table, Record* record, uint32_t path, uint64_t named,
     ) noexcept
     cdef void _learn_opening(self, const char* message) noexcept
     cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept

@@ -1,10 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, auto_pickle=False
 """The scanner: one loop over JSON, driven by one table per kind of object.
 
-Theory. A table lists an object's keys in the order in which the exchange usually sends them. At each key the *expected
-next* row is tried first, by one or two masked 8-byte compares; on a miss the key is read properly (white space,
-escapes) and looked up by name, and what the table does not know is checked and skipped. Nothing about order is
-assumed and everything is checked, so the same loop is the fast path and the general one. A new channel is a new table.
+Theory. A table lists an object's keys. At each key the *expected* row is tried first, by one or two masked 8-byte
+compares: the one that came last behind the same path, which is the keys of the object so far (`_next`, by a hash of
+them). Messages come in a few shapes, so each shape is guessed right from where it parts from the others. On a miss the
+key is read properly (white space, escapes) and looked up by the hash of its name, and what the table does not know is
+checked and skipped. Nothing about order is assumed and everything is checked, so the same loop is the fast path and
+the general one. A new channel is a new table.
 
 Scanning is pure: it fills records and touches no store. The whole text must be one JSON value with nothing behind it;
 duplicate keys, missing required keys, nesting beyond DEPTH_MAX and counts beyond their bounds are refused. One
@@ -31,7 +33,7 @@ from .rfc3339 cimport plain_time, rfc3339
 from .tables cimport (
     HEAD_CHANNEL, HEAD_DATA, HEAD_TYPE, KIND_AMOUNT, KIND_BOOL, KIND_CHANNEL, KIND_CHECKSUM, KIND_COUNT, KIND_DATA,
     KIND_DECIMAL, KIND_ITEMS, KIND_LEVELS, KIND_ROWS, KIND_TEXT, KIND_TIME, KIND_UINT, NUMBER_WIDE, Item, Record, Row,
-    Table, Value, channel_named, head_table, instrument_table, level_table, row_tables,
+    Table, Value, channel_named, head_table, instrument_table, level_table, row_named, row_tables,
 )
 
 
@@ -78,10 +80,12 @@ cdef inline const char* _ended(const char* p) noexcept nogil:
     return p if p is not NULL and (p[0] == c',' or p[0] == c'}') else NULL
 
 
-cdef inline const char* _usual(Scanner self, const char* p, int kind, Value* value) noexcept:
+cdef inline const char* _usual(Scanner self, const char* p, const Row* row, Value* value) noexcept:
     """A value in its usual writing; NULL after `fail`, or for any other writing, which `_value` reads or refuses."""
     cdef int digits
+    cdef int kind = row.kind
     cdef bint negative
+    value.size = 0                           # but of what is kept as text
     if kind == KIND_AMOUNT or kind == KIND_DECIMAL:
         negative = kind == KIND_DECIMAL and p[0] == c'-'
         p = _ended(plain_number(p + negative, &value.num, &digits))
@@ -105,6 +109,8 @@ cdef inline const char* _usual(Scanner self, const char* p, int kind, Value* val
             self.channel = channel_named(value.text, value.size)
     elif kind == KIND_DATA:
         p = self._data(p)
+    elif kind == KIND_ITEMS and p[0] == c'[':
+        p = self._items(p, row.table, value)
     else:
         return NULL
     return p
@@ -148,7 +154,7 @@ cdef class Scanner:
         if message == self._opened and memcmp(message, self._opening, self._opening_size) == 0:
             self.channel = self._opening_channel
             p = self._members(
-                message + self._opening_size, self._head, &self.head, &self._head.rows[HEAD_DATA],
+                message + self._opening_size, self._head, &self.head, self._head.seed + 1,
                 1 << HEAD_CHANNEL | 1 << HEAD_TYPE,
             )
         else:
@@ -215,29 +221,32 @@ cdef class Scanner:
             p = past_space(p)
             if p[0] != c'{':
                 return fail(&self.fault, p, b"an object was expected")
-        return self._members(p + 1, table, record, &table.rows[0], 0)
+        return self._members(p + 1, table, record, table.seed, 0)
 
     cdef const char* _members(
-        self, const char* p, const Table* table, Record* record, const Row* row, uint64_t named,
+        self, const char* p, const Table* table, Record* record, uint32_t path, uint64_t named,
     ) noexcept:
-        """An object from a key on, at which `row` is expected; those in `named` were read before."""
+        """An object from a key on, reached by `path`; the keys in `named` were read before."""
         cdef uint64_t empty = 0
         cdef const char* end
+        cdef const Row* row
         while True:
+            path %= PATHS
+            row = &table.rows[self._next[path]]        # SAFE: every table has ROWS_MAX + 1 rows
             if _matches(row, p):
                 p += row.key_size
             else:
-                self._row = row
                 p = self._key(p, table, named == 0)
                 if p is NULL:
                     return NULL
                 row = self._row
                 if row is NULL:                              # the object ends here
                     break
+                self._next[path] = <uint8_t>(row - &table.rows[0])
             if named & row.bit:
                 return fail(&self.fault, p, b"a key comes twice")
             named |= row.bit
-            end = _usual(self, p, row.kind, &record.values[row.slot])
+            end = _usual(self, p, row, &record.values[row.slot])
             if end is NULL:
                 if self.fault.reason is not NULL:
                     return NULL
@@ -247,7 +256,7 @@ cdef class Scanner:
                 if self._null:
                     empty |= row.bit
             p = end
-            row += 1
+            path = path * 37 + row.slot + 1
             if p[0] == c',':
                 p += 1
                 continue
@@ -265,27 +274,17 @@ cdef class Scanner:
         return p + 1
 
     cdef const char* _key(self, const char* p, const Table* table, bint first) noexcept:
-        """Read on to the value of the next key that the table knows, and put its row where the expected one is, `_row`.
+        """Read on to the value of the next key that the table knows, and put its row into `_row`.
 
         At the object's end `_row` is NULL. Keys that the table does not know are passed over with their values.
         """
         cdef Value name
-        cdef const Row* known = self._row
         cdef Py_ssize_t kept = self._unescaped_size
-        cdef Successor* seen = self._after[known - &table.rows[0]]      # SAFE: at most the row behind the last
-        cdef Successor held
-        cdef int i, _place
-        for i in range(SUCCESSORS):
-            held = seen[i]
-            if &table.rows[0] <= held < &table.rows[table.count] and _matches(held, p):
-                self._row = held
-                return p + held.key_size
-        for _place in range(table.count):    # as it is usually written, in another place: most often a little ahead
-            known = known + 1 if known < &table.rows[table.count] else &table.rows[0]
-            if _matches(known, p):
-                memmove(seen + 1, seen, (SUCCESSORS - 1) * sizeof(Successor))
-                seen[0] = self._row = known
-                return p + known.key_size
+        cdef const char* end = plain_text(p, &name)
+        if end is not NULL and end[0] == c':':
+            self._row = row_named(table, name.text, name.size)
+            if self._row is not NULL:
+                return end + 1
         self._row = NULL
         while True:
             p = past_space(p)
@@ -302,10 +301,9 @@ cdef class Scanner:
                 return fail(&self.fault, p, b"a colon was expected")
             p = past_space(p + 1)
             self._unescaped_size = kept                      # the name is not needed behind this
-            for i in range(table.count):
-                if table.rows[i].name_size == name.size and memcmp(table.rows[i].name, name.text, name.size) == 0:
-                    self._row = &table.rows[i]
-                    return p
+            self._row = row_named(table, name.text, name.size)
+            if self._row is not NULL:
+                return p
             p = skip(p, &self.fault)
             if p is NULL:
                 return NULL
@@ -584,7 +582,7 @@ cdef class Scanner:
         # Never grown within a scan, since earlier values point into it: 16 long strings are all that one may hold.
         if self._unescaped is NULL:
             self._unescaped_capacity = 16 * (TEXT_MAX + 8)
-            self._unescaped = <char*>PyMem_Malloc(self._unescaped_capacity)
+            self._unescaped = <char*>PyMem_Malloc(self._unescaped_capacity + 16)     # texts are read 16 bytes at a time
             if self._unescaped is NULL:
                 return False
         return self._unescaped_size + size <= self._unescaped_capacity

@@ -88,6 +88,7 @@ cdef class Stores(MessageSink):
         if slot.level3 is None or slot.level3.depth != depth:
             slot.level3 = Level3Book(
                 symbol, depth, line=self.line, price_scale=slot.price_scale, qty_scale=slot.qty_scale,
+                portable=self.portable,
             )
         return slot.level3
 

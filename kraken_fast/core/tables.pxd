@@ -1,12 +1,16 @@
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from libc.string cimport memcmp
+
 from .defs cimport Channel
+from .load cimport load8
 
 
 cdef enum:
     ROWS_MAX = 52            # keys in one table, besides the row that matches nothing
     VALUES_MAX = 52          # slots in one record
     ITEM_VALUES = 5          # slots in one item
+    NAMES = 128              # places for names by their hash
     NUMBER_WIDE = 1          # form: the number does not fit an int64; its text is kept instead
     NUMBER_CUT = 2           # form: num and digits are exact, but not all zeros at the end found room; text has them
 
@@ -46,12 +50,15 @@ cdef struct Row:
     const Table* table       # of KIND_ROWS and KIND_ITEMS
     const char* name
     int32_t name_size
+    uint8_t alike            # 1 + the next row whose name has the same hash, 0 behind the last
 
 
 cdef struct Table:
-    # Keys of one object in the order in which the wire usually sends them; a last row matches nothing.
+    # Keys of one object; the rows behind the last match nothing.
     int32_t count
+    uint32_t seed            # where its paths begin, see Scanner
     uint64_t required        # slots without which a record is refused
+    uint8_t[NAMES] named     # by the hash of a name: 1 + its first row, 0 if there is none
     Row[ROWS_MAX + 1] rows
 
 
@@ -261,6 +268,24 @@ cdef enum:                   # orders of level3
     QUEUED_PRICE
     QUEUED_QTY
     QUEUED_TIMESTAMP
+
+
+cdef inline uint32_t name_hash(const char* name, int size) noexcept nogil:
+    """Of the length and the first eight bytes. SAFE: names lie where eight bytes can be read."""
+    cdef uint64_t head = load8(name)
+    if size < 8:
+        head &= (<uint64_t>1 << 8 * size) - 1
+    return <uint32_t>((head ^ <uint64_t>size << 56) * <uint64_t>0x9E3779B97F4A7C15 >> 57)     # below NAMES
+
+
+cdef inline const Row* row_named(const Table* table, const char* name, int size) noexcept nogil:
+    """The row of a key, NULL if the table has none."""
+    cdef int place = table.named[name_hash(name, size)]
+    while place:
+        if table.rows[place - 1].name_size == size and memcmp(table.rows[place - 1].name, name, size) == 0:
+            return &table.rows[place - 1]
+        place = table.rows[place - 1].alike
+    return NULL
 
 
 cdef const Table* head_table() noexcept            # of the envelope

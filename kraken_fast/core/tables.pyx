@@ -5,7 +5,7 @@ A row holds its key packed for masked compares, as the wire writes it: `"name":`
 so the enums in tables.pxd name them; `required` is a mask of slots. A new channel is a new table.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from .defs cimport (
@@ -49,15 +49,25 @@ cdef uint64_t _low_bytes(int count) noexcept:
 
 
 cdef void _end(Table* table, int count, uint64_t required) noexcept:
+    cdef int i
     table.count = count
     table.required = required
-    memset(&table.rows[count], 0, sizeof(Row))
-    table.rows[count].key[0] = 1             # no key begins with byte 1: the row behind the last never matches
-    table.rows[count].mask[0] = <uint64_t>-1
+    for i in range(count, ROWS_MAX + 1):
+        memset(&table.rows[i], 0, sizeof(Row))
+        table.rows[i].key[0] = 1             # no key begins with byte 1: the rows behind the last never match
+        table.rows[i].mask[0] = <uint64_t>-1
 
 
 cdef void _add(Table* table, const char* name, int kind, int slot, const Table* rows) noexcept:
-    _pack(&table.rows[table.count], name, kind, slot, rows)
+    cdef Row* row = &table.rows[table.count]
+    cdef char[32] padded
+    cdef uint8_t* place
+    _pack(row, name, kind, slot, rows)
+    memset(padded, 0, 32)
+    memcpy(padded, name, min(row.name_size, 32))
+    place = &table.named[name_hash(padded, row.name_size)]
+    row.alike = place[0]
+    place[0] = table.count + 1
     _end(table, table.count + 1, table.required)
 
 
@@ -65,6 +75,8 @@ cdef void _define(Table* table, list rows, uint64_t required):
     """rows: (name as a bytes literal, kind) in wire order; slots count from 0."""
     cdef int slot
     table.count = 0
+    table.seed = len(_names) * 2             # no two tables begin their paths at the same place
+    memset(table.named, 0, NAMES)
     for slot, (name, kind) in enumerate(rows):
         _names.append(name)                  # keeps the bytes alive for as long as the tables
         _add(table, <const char*>(<bytes>name), kind, slot, NULL)

@@ -24,7 +24,15 @@ cdef extern from *:
             for (i = 0; i < size; i++) all |= (unsigned char)(to[i] = from[i]);
             return all < 0x80;
         }
-        for (i = 0; i < size - 16; i += 16) {
+        for (i = 0; i < size - 32; i += 32) {
+            kf_two next;
+            memcpy(&two, from + i, 16);
+            memcpy(&next, from + i + 16, 16);
+            memcpy(to + i, &two, 16);
+            memcpy(to + i + 16, &next, 16);
+            seen |= two | next;
+        }
+        for (; i < size - 16; i += 16) {
             memcpy(&two, from + i, 16);
             memcpy(to + i, &two, 16);
             seen |= two;

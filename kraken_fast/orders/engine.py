@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, Protocol
 
 from ..core.clock import Clock, SystemClock
+from ..core.execution import Execution
 from ..errors import (
     ClosedError,
     ExchangeError,
@@ -29,17 +30,17 @@ from ..errors import (
     UnknownSymbolError,
 )
 from ..policy import SECOND_NS
+from ..private.line import TradingLine, Written
 from ..rest.exchange_time import ExchangeTime
 from ..types import Ack, Instrument, SystemStatus
 from .deadman import DISARM_PHASES, DeadMansSwitch, SwitchState
 from .journal import Journal
-from .line import TradingLine, Written
 from .live_order import Order
 from .pretrade import Quotes
 from .rate import TradingBudget
-from .records import ExecutionLike, OrderState
+from .records import OrderState
 from .request import Stamps, encode_request
-from .resolution import Resolution, Sweep
+from .resolution import PING_AGAIN_NS, Resolution, Sweep
 from .rules import check_states
 from .settings import OrderSettings
 from .sweep import RestQueries, carry_out
@@ -50,8 +51,8 @@ _log = logging.getLogger("kraken_fast.orders")
 REQ_ID_FIRST, REQ_ID_LAST = 2**30, 2**31 - 1
 """Numbers of our requests; those below belong to the line's subscriptions."""
 
-PING_S = 10.0
-"""The exchange's time is asked for this often."""
+PING_S, PING_AGAIN_S = 10.0, 0.25
+"""The exchange's time is asked for this often; so soon again where the line took no ping."""
 
 STAMP_NS = 1_000
 """Resolution of the exchange's stamps."""
@@ -121,7 +122,7 @@ class OrderCore:
         self._answers_due: list[tuple[int, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._pinged_ns: int | None = None
+        self._ping_due_ns = 0
         self._is_pump_due = False
         self._offset_ns: int | None = None
         self._pings: dict[int, int] = {}
@@ -302,7 +303,7 @@ class OrderCore:
 
     def on_up(self) -> None:
         """See `LineListener`."""
-        self._pinged_ns = None
+        self._ping_due_ns = 0
         self._pump_soon()
 
     def on_down(self, reason: str) -> None:
@@ -347,13 +348,14 @@ class OrderCore:
             self.resolution.doubt(unheard, self.clock.monotonic_ns)
             self._pump_soon()
 
-    def on_executions(self, rows: Sequence[ExecutionLike], *, snapshot: bool) -> None:
+    def on_executions(self, rows: Sequence[Execution], *, snapshot: bool) -> None:
         """See `LineListener`."""
         now_ns = self.clock.monotonic_ns
         named: set[str] = set()
         for row in rows:
             order = self.table.on_execution(row, now_ns)
-            if order is not None and not row.recovered:
+            # Fills in a snapshot are the last ones of all orders: they do not say that an order is open.
+            if order is not None and not row.recovered and not (snapshot and row.exec_type == "trade"):
                 named.add(order.name)
                 self.resolution.seen(order.name)
         if snapshot:
@@ -423,7 +425,7 @@ class OrderCore:
             if pending is not None and not pending.answers:
                 self._no_answer(pending, f"no answer within {self.settings.answer_s:g} s", now_ns)
         due = self.resolution.poll(now_ns)
-        if due.ping or (self._line.is_up and now_ns >= self._next_ping_ns):
+        if due.ping or (self._line.is_up and now_ns >= self._ping_due_ns):
             self._ping()
         if due.sweep is not None:
             self._begin_sweep(due.sweep, now_ns)
@@ -432,12 +434,8 @@ class OrderCore:
         self._settle_ready()
         times = [due.next_ns, self._journal.due_ns, self.switch.due_ns()]
         times.append(self._answers_due[0][0] if self._answers_due else None)
-        times.append(self._next_ping_ns if self._line.is_up else None)
+        times.append(self._ping_due_ns if self._line.is_up else None)
         self._plan(min(each for each in [*times, now_ns + 60 * SECOND_NS] if each is not None))
-
-    @property
-    def _next_ping_ns(self) -> int:
-        return 0 if self._pinged_ns is None else self._pinged_ns + round(PING_S * SECOND_NS)
 
     def _ping(self) -> None:
         """Ask for the exchange's time; the answer also proves what the stream has told by then."""
@@ -445,11 +443,14 @@ class OrderCore:
         if not self._line.is_up:
             return
         req_id = self._next_req_id()
+        self._ping_due_ns = now_ns + PING_AGAIN_NS
         if self._line.send(b'{"method":"ping","req_id":%d}' % req_id) == "written":
-            self._pinged_ns = now_ns
+            self._ping_due_ns = now_ns + round(PING_S * SECOND_NS)
             self._pings[req_id] = now_ns
             while len(self._pings) > 16:
                 del self._pings[next(iter(self._pings))]
+        else:  # asked again soon, but not at once: a line may be up and take nothing
+            self._pinged_ns = now_ns - round((PING_S - PING_AGAIN_S) * SECOND_NS)
 
     def _begin_sweep(self, sweep: Sweep, now_ns: int) -> None:
         if self._rest is None:

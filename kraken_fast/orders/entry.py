@@ -207,10 +207,10 @@ class OrderEntry(CancelCalls, OrderCore):
 
     def _new_cl_ord_id(self) -> str:
         """Make a UUID that rises with time, version 7. Source: RFC 9562 section 5.7."""
-        bits = (self.clock.epoch_ns // 1_000_000) << 80 | 7 << 76 | self._rng.getrandbits(76)
-        bits = bits & ~(3 << 62) | 2 << 62
-        text = f"{bits & (1 << 128) - 1:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        time_ms = self.clock.epoch_ns // 1_000_000 & 0xFFFF_FFFF_FFFF
+        chance = self._rng.getrandbits(74)
+        time = f"{time_ms >> 16:08x}-{time_ms & 0xFFFF:04x}"
+        return f"{time}-7{chance >> 62:03x}-{0x8000 | chance >> 48 & 0x3FFF:04x}-{chance & 0xFFFF_FFFF_FFFF:012x}"
 
     def _new_userref(self) -> int:
         while True:
@@ -221,17 +221,16 @@ class OrderEntry(CancelCalls, OrderCore):
     def _launch(self, params: dict[str, Any], deadline_s: float | None) -> Order:
         """Journal an order and give it to the wire, without a pause between."""
         live = Order(_name_of(params), params["symbol"], params)
-        text = self._set_deadline((live,), deadline_s)
-        encoded = encode_params({**params, "deadline": text})
         now_ns = self.clock.monotonic_ns
-        self.table.write_intents("add", (live,), encoded, now_ns, self._exchange_ns(now_ns))
-        self._to_wire("add_order", (live,), encoded, params["symbol"], cost_of("add"), expected=1)
+        text = self._set_deadline((live,), deadline_s, now_ns)
+        encoded = encode_params({**params, "deadline": text})
+        self.table.write_intents(b"add", (live,), encoded, now_ns, self._exchange_ns(now_ns))
+        self._to_wire("add_order", (live,), encoded, live.symbol, 1, now_ns)
         if live.state is _S.JOURNALLED:
             self._fall_back((live,), "AddOrder", lambda: add_fields(params, live.symbol, text), self._accept_rest)
         return live
 
-    def _set_deadline(self, orders: Iterable[Order], deadline_s: float | None) -> str:
-        now_ns = self.clock.monotonic_ns
+    def _set_deadline(self, orders: Iterable[Order], deadline_s: float | None, now_ns: int) -> str:
         seconds = self.settings.deadline_s if deadline_s is None else check_deadline(deadline_s)
         deadline_ns = now_ns + round(seconds * SECOND_NS)
         epoch_ns = self._exchange_ns(now_ns) + deadline_ns - now_ns
@@ -240,11 +239,10 @@ class OrderEntry(CancelCalls, OrderCore):
         return self._stamps.ms(epoch_ns)
 
     def _to_wire(
-        self, method: str, orders: tuple[Order, ...], params: bytes, symbol: str, cost: float, *, expected: int
+        self, method: str, orders: tuple[Order, ...], params: bytes, symbol: str, cost: float, sent_ns: int
     ) -> None:
         """Give journalled orders to the line. They stay journalled if it is certain that nothing left."""
-        sent_ns = self.clock.monotonic_ns
-        pending = Pending(method, sent_ns, orders, symbol, expected, cost)
+        pending = Pending(method, sent_ns, orders, symbol, 1, cost)
         for order in orders:
             order.sent_ns = sent_ns
         try:
@@ -309,11 +307,11 @@ class OrderEntry(CancelCalls, OrderCore):
             await self._pace(symbol, cost)
             all_params = self._prepare_batch(symbol, asked)
         lives = tuple(Order(_name_of(params), symbol, {"symbol": symbol, **params}) for params in all_params)
-        text = self._set_deadline(lives, deadline_s)
-        encoded = encode_params({"symbol": symbol, "orders": all_params, "deadline": text})
         now_ns = self.clock.monotonic_ns
-        self.table.write_intents("batch", lives, encoded, now_ns, self._exchange_ns(now_ns))
-        self._to_wire("batch_add", lives, encoded, symbol, cost, expected=1)
+        text = self._set_deadline(lives, deadline_s, now_ns)
+        encoded = encode_params({"symbol": symbol, "orders": all_params, "deadline": text})
+        self.table.write_intents(b"batch", lives, encoded, now_ns, self._exchange_ns(now_ns))
+        self._to_wire("batch_add", lives, encoded, symbol, cost, now_ns)
         if all(live.state is _S.JOURNALLED for live in lives):
             self._fall_back(
                 lives, "AddOrderBatch", lambda: batch_fields(all_params, symbol, text), self._accept_rest_batch
@@ -537,11 +535,11 @@ class OrderEntry(CancelCalls, OrderCore):
         self._check_may_send()
         live = Order(f"#{userref}", symbol, {**terms, "order_userref": userref})
         live.replaces = order_id
-        text = self._set_deadline((live,), deadline_s)
-        encoded = encode_params({"order_id": order_id, **params, "deadline": text})
         now_ns = self.clock.monotonic_ns
-        self.table.write_intents("edit", (live,), encoded, now_ns, self._exchange_ns(now_ns))
-        self._to_wire("edit_order", (live,), encoded, symbol, cost, expected=1)
+        text = self._set_deadline((live,), deadline_s, now_ns)
+        encoded = encode_params({"order_id": order_id, **params, "deadline": text})
+        self.table.write_intents(b"edit", (live,), encoded, now_ns, self._exchange_ns(now_ns))
+        self._to_wire("edit_order", (live,), encoded, symbol, cost, now_ns)
         if live.state is _S.JOURNALLED:
             # REST's EditOrder loses the user reference, so its outcome could not be found out.
             refusal = OrderRejectedError(

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 from ..errors import KrakenFastError
 from .entry import OrderEntry
@@ -112,43 +113,51 @@ async def _settle(entry: OrderEntry, mine: Sequence[Order], policy: Policy) -> N
 
 
 class ExitOnSignal:
-    """Ends trading on SIGTERM and SIGINT; a second one cuts it short.
+    """Ends trading on SIGTERM and SIGINT, then the task that traded; a second signal cuts the end short.
 
     Args:
-        entry: what ends.
-        ask: see `leave_market`.
+        end: ends trading; waited for.
+        cut: set by a second signal.
+        task: cancelled when trading has ended.
 
     Attributes:
-        report: how it went; resolves when trading has ended.
+        number: of the first signal, None while none came.
     """
 
-    def __init__(self, entry: OrderEntry, *, ask: Ask | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        self.report: asyncio.Future[ExitReport] = loop.create_future()
-        self._entry = entry
-        self._ask = ask
-        self._cut = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+    def __init__(self, end: Callable[[], Awaitable[Any]], cut: asyncio.Event, task: asyncio.Task[Any]) -> None:
+        self.number: int | None = None
+        self._loop = asyncio.get_running_loop()
+        self._end = end
+        self._cut = cut
+        self._task = task
+        self._ending: asyncio.Task[None] | None = None
         for number in SIGNALS:
-            loop.add_signal_handler(number, self.on_signal)
+            self._loop.add_signal_handler(number, self.on_signal, number)
 
-    def on_signal(self) -> None:
+    @classmethod
+    def take(cls, end: Callable[[], Awaitable[Any]], cut: asyncio.Event) -> Self | None:
+        """Take the signals for the running task, unless somebody else has SIGTERM, or this is no main thread."""
+        task = asyncio.current_task()
+        is_free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        if task is None or not is_free or threading.current_thread() is not threading.main_thread():
+            return None
+        return cls(end, cut, task)
+
+    def on_signal(self, number: int) -> None:
         """A signal came."""
-        if self._task is not None:
+        if self._ending is not None:
             self._cut.set()
             return
-        self._task = asyncio.get_running_loop().create_task(self._end())
+        self.number = number
+        self._ending = self._loop.create_task(self._run(), name="kraken_fast ends by signal")
 
     def close(self) -> None:
-        """Leave the signals to whoever had them before."""
+        """Leave the signals to the system's own ways again."""
         for number in SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
+            self._loop.remove_signal_handler(number)
 
-    async def _end(self) -> None:
+    async def _run(self) -> None:
         try:
-            self.report.set_result(await leave_market(self._entry, ask=self._ask, cut=self._cut))
-        except BaseException as error:
-            self.report.set_exception(error)
-            raise
+            await self._end()
         finally:
-            self.close()
+            self._task.cancel()

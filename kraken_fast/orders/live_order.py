@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ..core.execution import Execution
 from ..errors import (
     ClosedError,
     ExchangeError,
@@ -21,7 +22,7 @@ from ..errors import (
     OrderRejectedError,
     OutcomeUnknownError,
 )
-from .records import FOLLOWS, Evidence, ExecutionLike, Fill, OrderState
+from .records import FOLLOWS, Evidence, Fill, OrderState
 
 _log = logging.getLogger("kraken_fast.orders")
 
@@ -37,6 +38,7 @@ _ENDS_HERE = frozenset({_S.NOT_SENT, _S.NOT_PLACED, _S.REJECTED})
 _NO_FEES: dict[str, Decimal] = {}
 """Never written to: an order gets its own with its first fill."""
 
+_ENDINGS = ("filled", "canceled", "expired")
 _BY_EVENT = {
     "pending_new": _S.ACKED,
     "new": _S.OPEN,
@@ -62,7 +64,9 @@ class Amending:
 
     Attributes:
         old, new: the terms that differ, by their names.
-        state: sent, unknown, acknowledged, applied, rejected or not applied.
+        state: sent, unknown, acknowledged, applied, rejected, not applied, or moot: the order ended, and its terms do
+            not show whether they were changed before.
+        sent_ns, deadline_ns: monotonic times; 0 of an earlier run's, whose deadline is not placed yet.
     """
 
     old: dict[str, Any]
@@ -72,6 +76,28 @@ class Amending:
     deadline_epoch_ns: int
     state: str = "sent"
     amend_id: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may have the old terms or the new."""
+        return self.state in ("sent", "unknown")
+
+    @property
+    def visible(self) -> dict[str, Decimal]:
+        """The new terms that a row of `executions` or a query shows as they were asked for."""
+        return {
+            name: self.new[name]
+            for name in ("order_qty", "limit_price")
+            if name in self.new and self.new.get(f"{name}_type", "static") == "static"
+        }
+
+    def is_shown(self, order_qty: Decimal | None, limit_price: Decimal | None) -> bool | None:
+        """Whether an order of these terms has the new ones; None if they do not tell."""
+        now = {"order_qty": order_qty, "limit_price": limit_price}
+        told = {name: value for name, value in self.visible.items() if now[name] is not None}
+        if any(now[name] != value for name, value in told.items()):
+            return False
+        return None if all(self.old.get(name) == value for name, value in told.items()) else True
 
 
 class Order:
@@ -140,7 +166,7 @@ class Order:
     @property
     def status(self) -> str:
         """What is known of it, in words."""
-        return str(self.state.value)
+        return self.state.text
 
     @property
     def fills(self) -> tuple[Fill, ...]:
@@ -166,7 +192,7 @@ class Order:
     def possible_terms(self) -> tuple[dict[str, Any], ...]:
         """The terms that the order may have now: one set, or two while a change is under way."""
         amending = self.amending
-        if amending is not None and amending.state in ("sent", "unknown", "acknowledged"):
+        if amending is not None and amending.is_open:
             return (amending.old, amending.new)
         return ({"order_qty": self.order_qty, "limit_price": self.limit_price},)
 
@@ -282,7 +308,7 @@ class Order:
             self.error = None
         self.state = state
         self.changed_ns = at_ns
-        self.add_evidence(kind, at_ns, f"{state.value}: {detail}")
+        self.add_evidence(kind, at_ns, f"{state.text}: {detail}")
         if state.is_final:
             self.is_cancelling = False
         if self._on_move is not None:
@@ -300,25 +326,28 @@ class Order:
         detail = error.code if isinstance(error, ExchangeError) else str(error)
         return self.move(state, kind, at_ns, detail)
 
-    def take(self, row: ExecutionLike, at_ns: int) -> bool:
+    def take(self, row: Execution, at_ns: int) -> bool:
         """Apply a row of `executions`, or one that recovery made. Returns whether it said anything new."""
         if self.order_id is None and row.order_id:
             self.order_id = row.order_id
         is_news = row.exec_type == "trade" and self._take_fill(row)
-        # A query may be a minute behind: what it says of terms counts only where nothing better is known.
+        # A query may be a minute behind: what it says of terms counts only where nothing better is known, or when the
+        # order has ended, for then they change no more.
         is_doubted = self.amending is not None and self.amending.state == "unknown"
-        is_told = row.exec_type != "trade" and (not row.recovered or is_doubted)
+        is_told = row.exec_type != "trade" and (not row.recovered or is_doubted or row.exec_type in _ENDINGS)
         if row.order_qty is not None and (is_told or self.order_qty is None):
             self.order_qty = row.order_qty
         if row.limit_price is not None and (is_told or self.limit_price is None):
             self.limit_price = row.limit_price
-        if self.is_external:
+        if not self.side or not self.order_type:  # another's, or the successor that an edit made
             self.symbol = self.symbol or row.symbol or ""
             self.side = self.side or row.side or ""
             self.order_type = self.order_type or row.order_type or ""
         self._take_sums(row)
         if row.exec_type in ("amended", "restated"):
-            self._take_terms(row, at_ns)
+            self.add_evidence("event", at_ns, f"{row.exec_type}: qty {self.order_qty}, limit {self.limit_price}")
+        if self.amending is not None and is_told:
+            self._take_terms(row, self.amending, at_ns)
         state = self._state_told(row)
         if state is not None and state.is_final and row.reason:
             self.reason = row.reason
@@ -329,7 +358,7 @@ class Order:
             self.wake()
         return is_news
 
-    def _take_fill(self, row: ExecutionLike) -> bool:
+    def _take_fill(self, row: Execution) -> bool:
         if row.exec_id is None or row.last_qty is None or row.last_price is None:
             return False
         if self._exec_ids is None or self._fills is None:
@@ -338,11 +367,11 @@ class Order:
             return False
         self._exec_ids.add(row.exec_id)
         cost = row.cost if row.cost is not None else row.last_qty * row.last_price
-        fees = _fees_of(row)
+        fees = tuple((fee.asset, fee.qty) for fee in row.fees)
         self._fills.append(
             Fill(
                 row.exec_id, row.last_qty, row.last_price, cost, fees, row.liquidity_ind or "", row.trade_id,
-                getattr(row, "timestamp_ns", None), row.recovered,
+                row.timestamp_ns, row.recovered,
             )
         )  # fmt: skip
         for asset, amount in fees:
@@ -353,24 +382,27 @@ class Order:
         self.cost = max(self.cost, self._fill_cost)
         return True
 
-    def _take_sums(self, row: ExecutionLike) -> None:
+    def _take_sums(self, row: Execution) -> None:
         if row.cum_qty is not None and row.cum_qty > self._cum_qty:
             self._cum_qty = row.cum_qty
         if row.cum_cost is not None and row.cum_cost > self.cost:
             self.cost = row.cum_cost
-        usd = getattr(row, "fee_usd_equiv", None)
-        if usd is not None and row.cum_qty is not None:
-            self.fee_usd_equiv = usd
+        if row.fee_usd_equiv is not None and row.cum_qty is not None:
+            self.fee_usd_equiv = row.fee_usd_equiv
 
-    def _take_terms(self, row: ExecutionLike, at_ns: int) -> None:
-        self.add_evidence("event", at_ns, f"{row.exec_type}: qty {self.order_qty}, limit {self.limit_price}")
-        amending = self.amending
-        if amending is not None and row.exec_type == "amended" and amending.state != "applied":
+    def _take_terms(self, row: Execution, amending: Amending, at_ns: int) -> None:
+        """See whether a row shows the new terms: that it is of an amend does not say that it is of this one."""
+        if row.recovered or not (amending.is_open or amending.state == "acknowledged"):
+            return
+        is_shown = amending.is_shown(row.order_qty, row.limit_price)
+        if is_shown or (is_shown is None and row.exec_type == "amended"):
             amending.state = "applied"
+            self.add_evidence("event", at_ns, f"amend applied: {row.exec_type} shows the new terms")
             self.wake()
 
-    def _state_told(self, row: ExecutionLike) -> OrderState | None:
-        if self.order_qty is not None and self.order_qty > 0 and self._cum_qty >= self.order_qty:
+    def _state_told(self, row: Execution) -> OrderState | None:
+        is_whole = self.order_qty is not None and 0 < self.order_qty <= self._cum_qty
+        if is_whole and not (self.amending is not None and self.amending.is_open):  # it may be for more by now
             if row.exec_type not in ("canceled", "expired"):
                 return _S.FILLED
         elif row.exec_type == "filled" or (row.exec_type != "trade" and row.order_status == "filled"):
@@ -383,11 +415,6 @@ class Order:
         return state
 
 
-def _said(row: ExecutionLike) -> str:
+def _said(row: Execution) -> str:
     what = f"{row.exec_type} {row.exec_id or ''}".rstrip()
     return f"{'recovered ' if row.recovered else ''}{what} of {row.order_id}"
-
-
-def _fees_of(row: ExecutionLike) -> tuple[tuple[str, Decimal], ...]:
-    fees: Any = getattr(row, "fees", None) or ()
-    return tuple((fee[0], fee[1]) if isinstance(fee, tuple) else (fee.asset, fee.qty) for fee in fees)

@@ -12,9 +12,8 @@ Source: websocket-v2.md section 16; https://docs.kraken.com/api/docs/guides/spot
 
 from __future__ import annotations
 
-from ..policy import SECOND_NS
 from ..rest.engine_limits import ENGINE_TIERS, penalty, tier_of
-from ..rest.limits import Tier
+from ..rest.limits import DecayingPoints
 
 OPEN_ORDERS_MAX = {"starter": 60, "intermediate": 80, "pro": 225}
 """Of one pair."""
@@ -26,48 +25,17 @@ _FIXED = {"add": 1, "amend": 1, "edit": 1, "cancel": 0}
 def cost_of(kind: str, age_ns: int | None = None) -> int:
     """Give the points of a transaction: add, amend, edit or cancel, of an order of this age.
 
-    >>> cost_of("add"), cost_of("amend", 7 * SECOND_NS), cost_of("cancel", 36 * SECOND_NS)
+    >>> cost_of("add"), cost_of("amend", 7_000_000_000), cost_of("cancel", 36_000_000_000)
     (1, 3, 4)
     """
     points = _FIXED[kind]
     return points if age_ns is None or kind not in _ENDPOINTS else points + penalty(_ENDPOINTS[kind], age_ns)
 
 
-class PairCounter:
-    """The counter of one pair.
+class PairCounter(DecayingPoints):
+    """The counter of one pair; the exchange's own count corrects it."""
 
-    >>> counter = PairCounter(ENGINE_TIERS["starter"])
-    >>> counter.begin(60); counter.end(60, 0)
-    >>> counter.wait_ns(1, 0), counter.wait_ns(1, 2 * SECOND_NS)
-    (1000000001, 0)
-    """
-
-    __slots__ = ("_level", "_level_ns", "_under_way", "tier")
-
-    def __init__(self, tier: Tier) -> None:
-        self.tier = tier
-        self._level = 0.0
-        self._level_ns = 0
-        self._under_way = 0.0
-
-    def level(self, now_ns: int) -> float:
-        """Points that count now, transactions without answer included."""
-        decayed = self._level - (now_ns - self._level_ns) * self.tier.decay_per_s / SECOND_NS
-        return (max(0.0, decayed)) + self._under_way
-
-    def wait_ns(self, cost: float, now_ns: int) -> int:
-        """Nanoseconds until a transaction of this cost keeps below the threshold; 0 means now."""
-        over = self.level(now_ns) + cost - self.tier.points_max
-        return int(over * SECOND_NS / self.tier.decay_per_s) + 1 if over > 1e-9 else 0
-
-    def begin(self, cost: float) -> None:
-        """A transaction is sent."""
-        self._under_way += cost
-
-    def end(self, cost: float, now_ns: int) -> None:
-        """Its answer came, or will not come; from now on its points decay."""
-        self._under_way = max(0.0, self._under_way - cost)
-        self._set(self.level(now_ns) - self._under_way + cost, now_ns)
+    __slots__ = ()
 
     def correct(self, ratecount: float, now_ns: int) -> None:
         """The exchange told its count."""
@@ -76,10 +44,6 @@ class PairCounter:
     def refused(self, now_ns: int) -> None:
         """The exchange refused for the rate: so its count stands at the threshold."""
         self._set(max(float(self.tier.points_max), self.level(now_ns) - self._under_way), now_ns)
-
-    def _set(self, level: float, now_ns: int) -> None:
-        self._level = level
-        self._level_ns = now_ns
 
 
 class TradingBudget:

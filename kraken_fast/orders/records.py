@@ -13,15 +13,13 @@ Invariants. Filled quantity never falls. What ended stays ended; a message that 
 *correction*, which is counted and logged, because money follows the exchange and not our opinion.
 """
 
-# ruff: noqa: D102 - the members of a protocol are the fields of the message
-
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 Amount = Decimal | str | int
 """A price or quantity as a caller gives it. Floats are refused: write 0.1 as "0.1"."""
@@ -113,6 +111,8 @@ class OrderState(Enum):
     """Whether the exchange is known to hold it."""
     may_be_live: bool
     """Whether the exchange may hold it."""
+    text: str
+    """Its value, without Enum's call of Python."""
 
     # Members are single: their identity is their hash, and Enum's own is a call of Python.
     __hash__ = object.__hash__
@@ -121,6 +121,7 @@ class OrderState(Enum):
 _S = OrderState
 FINAL = frozenset({_S.NOT_SENT, _S.NOT_PLACED, _S.REJECTED, _S.FILLED, _S.CANCELED, _S.EXPIRED})
 for _state in _S:
+    _state.text = _state.value
     _state.is_final = _state in FINAL
     _state.is_live = _state in (_S.ACKED, _S.OPEN, _S.PARTIAL)
     _state.may_be_live = _state.is_live or _state in (_S.SENT, _S.UNKNOWN)
@@ -176,61 +177,3 @@ class Fill:
     trade_id: int | None
     exch_ns: int | None
     recovered: bool
-
-
-class FeeLike(Protocol):
-    """A fee of an execution."""
-
-    @property
-    def asset(self) -> str: ...
-    @property
-    def qty(self) -> Decimal: ...
-
-
-class ExecutionLike(Protocol):
-    """What of an `executions` row order entry reads. What the row did not bring is None."""
-
-    @property
-    def exec_type(self) -> str: ...
-    @property
-    def order_status(self) -> str | None: ...
-    @property
-    def order_id(self) -> str: ...
-    @property
-    def cl_ord_id(self) -> str | None: ...
-    @property
-    def order_userref(self) -> int | None: ...
-    @property
-    def exec_id(self) -> str | None: ...
-    @property
-    def trade_id(self) -> int | None: ...
-    @property
-    def symbol(self) -> str | None: ...
-    @property
-    def side(self) -> str | None: ...
-    @property
-    def order_type(self) -> str | None: ...
-    @property
-    def order_qty(self) -> Decimal | None: ...
-    @property
-    def limit_price(self) -> Decimal | None: ...
-    @property
-    def cum_qty(self) -> Decimal | None: ...
-    @property
-    def cum_cost(self) -> Decimal | None: ...
-    @property
-    def avg_price(self) -> Decimal | None: ...
-    @property
-    def last_qty(self) -> Decimal | None: ...
-    @property
-    def last_price(self) -> Decimal | None: ...
-    @property
-    def cost(self) -> Decimal | None: ...
-    @property
-    def liquidity_ind(self) -> str | None: ...
-    @property
-    def reason(self) -> str | None: ...
-    @property
-    def ratecount(self) -> Decimal | int | None: ...
-    @property
-    def recovered(self) -> bool: ...

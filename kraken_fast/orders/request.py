@@ -104,7 +104,9 @@ def plain(number: Decimal) -> str:
     >>> plain(Decimal("1E+3")), plain(Decimal("0.010")), plain(Decimal("9.7E-7"))
     ('1000.0', '0.010', '0.00000097')
     """
-    text = format(number, "f")
+    text = str(number)
+    if "E" in text:
+        text = format(number, "f")
     return text if "." in text else f"{text}.0"
 
 
@@ -404,13 +406,9 @@ def encode_request(method: str, params: bytes, token: str, req_id: int) -> bytes
     b'{"method":"cancel_all","params":{"token":"t"},"req_id":5}'
     """
     comma = b"," if len(params) > 2 else b""
-    return b'{"method":"%s","params":%s%s"token":%s},"req_id":%d}' % (
-        method.encode(),
-        params[:-1],
-        comma,
-        orjson.dumps(token),
-        req_id,
-    )
+    return b'{"method":"%b","params":%b%b"token":%b},"req_id":%d}' % (
+        method.encode(), params[:-1], comma, orjson.dumps(token), req_id,
+    )  # fmt: skip
 
 
 # Words -----------------------------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+from ..core.execution import Execution
 from ..policy import SECOND_NS
 from ..rest.exchange_time import ExchangeTime
 from .live_order import Order
@@ -74,34 +74,6 @@ class Sweep:
     since_s: int | None
     until_s: int | None
     with_fills: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Queried:
-    """An order as a query found it, in the words of `executions`."""
-
-    order_id: str
-    cl_ord_id: str | None
-    order_userref: int | None
-    exec_type: str
-    order_status: str
-    order_qty: Decimal | None
-    limit_price: Decimal | None
-    cum_qty: Decimal | None
-    cum_cost: Decimal | None
-    reason: str | None = None
-    symbol: str | None = None
-    side: str | None = None
-    order_type: str | None = None
-    exec_id: str | None = None
-    trade_id: int | None = None
-    avg_price: Decimal | None = None
-    last_qty: Decimal | None = None
-    last_price: Decimal | None = None
-    cost: Decimal | None = None
-    liquidity_ind: str | None = None
-    ratecount: int | None = None
-    recovered: bool = True
 
 
 @dataclass(slots=True)
@@ -248,7 +220,7 @@ class Resolution:
     def _absent(self, search: _Search, now_ns: int, proof: str) -> None:
         self._searches.pop(_key(search), None)
         if search.is_amend:
-            self._table.settle_amend(search.order, "not applied", now_ns, proof)
+            self._table.settle_amend(search.order, "not applied", now_ns, proof, "absence")
         else:
             self._table.absent(search.order, now_ns, proof)
 
@@ -275,17 +247,16 @@ class Resolution:
         for search in list(self._searches.values()):
             self._settle_terms(search, now_ns)
         self._doubts_asked(sweep, now_ns)
-        if sweep.since_s is None:
-            return
         for search in list(self._searches.values()):
-            if not search.by_queries:
+            by_id = _is_by_id(search)
+            was_asked = search.order.order_id in sweep.order_ids if by_id else sweep.since_s is not None
+            if not search.by_queries or not was_asked:
                 continue
             _, deadline_ns, _ = _times_of(search)
             proves_ns = deadline_ns + self._lag_ns
-            was_asked = search.order.order_id in sweep.order_ids if search.is_amend else sweep.with_fills
-            if deadline_ns and began_ns >= proves_ns and was_asked:
-                lag_s = (began_ns - deadline_ns) // SECOND_NS
-                proof = f"not among open and closed orders nor fills, asked {lag_s} s after its deadline"
+            if deadline_ns and began_ns >= proves_ns and (by_id or (sweep.with_fills and not search.is_amend)):
+                where = "the order has not the new terms" if by_id else "not among open and closed orders nor fills"
+                proof = f"{where}, asked {(began_ns - deadline_ns) // SECOND_NS} s after its deadline"
                 self._absent(search, now_ns, proof)
             elif search.next_ns <= now_ns:
                 search.sweeps += 1
@@ -308,14 +279,14 @@ class Resolution:
 
     def _plan(self, ready: list[_Search], doubts: list[Order], now_ns: int) -> Sweep:
         ids = [order.order_id for order in doubts if order.order_id is not None]
-        ids += [search.order.order_id for search in ready if search.is_amend and search.order.order_id]
-        names = [search for search in ready if not (search.is_amend and search.order.order_id)]
+        ids += [search.order.order_id for search in ready if search.order.order_id and _is_by_id(search)]
+        names = [search for search in ready if not _is_by_id(search)]
         since_s: int | None = None
         until_s: int | None = None
         with_fills = False
-        if ready:
+        if names:
             # Whoever is asked for by queries profits, due or not: one sweep answers for all.
-            all_of = [search for search in self._searches.values() if search.by_queries]
+            all_of = [search for search in self._searches.values() if search.by_queries and not _is_by_id(search)]
             began_ns = min((search.order.sent_epoch_ns for search in all_of), default=0)
             since_s = max(0, began_ns // SECOND_NS - WINDOW_S)
             deadlines = [search.order.deadline_epoch_ns for search in all_of if not search.is_amend]
@@ -361,27 +332,26 @@ class Resolution:
         ]
         for key in known:
             del self._searches[key]
-        for search in self._searches.values():
-            order = search.order
-            if not search.is_amend and not order.deadline_ns and self._clock.is_known and order.deadline_epoch_ns:
-                ahead_ns = order.deadline_epoch_ns - self._clock.now_ns(now_ns)  # of an earlier run
-                order.deadline_ns = max(1, now_ns + ahead_ns + self._clock.error_ns(now_ns))
+        if self._clock.is_known:
+            for search in self._searches.values():
+                self._place_deadline(search, now_ns)
+
+    def _place_deadline(self, search: _Search, now_ns: int) -> None:
+        """Find the time of a deadline that an earlier run set."""
+        asked = search.order.amending if search.is_amend else search.order
+        if asked is not None and not asked.deadline_ns and asked.deadline_epoch_ns:
+            ahead_ns = asked.deadline_epoch_ns - self._clock.now_ns(now_ns)
+            asked.deadline_ns = max(1, now_ns + ahead_ns + self._clock.error_ns(now_ns))
 
     def _settle_terms(self, search: _Search, now_ns: int) -> None:
-        amending = search.order.amending
-        if search.is_amend and amending is not None and amending.state == "unknown":
-            new = amending.new
-            now = {"order_qty": search.order.order_qty, "limit_price": search.order.limit_price}
-            told = {name: value for name, value in new.items() if name in now}
-            is_new = bool(told) and all(now[name] == value for name, value in told.items())
-            was_old = all(amending.old.get(name) == value for name, value in told.items())
-            if is_new and not was_old:
-                self._table.settle_amend(search.order, "applied", now_ns, "the order is listed with the new terms")
-            elif search.order.state.is_final:
-                self._table.settle_amend(search.order, "not applied", now_ns, "the order ended")
+        order, amending = search.order, search.order.amending
+        if not search.is_amend or amending is None or amending.state != "unknown":
+            return
+        if amending.is_shown(order.order_qty, order.limit_price):
+            self._table.settle_amend(order, "applied", now_ns, "the order is listed with the new terms", "query")
 
 
-def queried(info: Any) -> Queried:
+def queried(info: Any) -> Execution:
     """Say what a query found in the words of `executions`: REST calls a filled order closed."""
     exec_type, status = {
         "pending": ("pending_new", "pending_new"),
@@ -389,10 +359,10 @@ def queried(info: Any) -> Queried:
         "closed": ("filled", "filled"),
         "canceled": ("canceled", "canceled"),
         "expired": ("expired", "expired"),
-    }.get(info.status, ("status", ""))
+    }.get(info.status, ("status", None))
     terms = info.terms
     limit = terms.price if terms.ord_type in ("limit", "iceberg") else terms.price2
-    return Queried(
+    return Execution(
         order_id=info.order_id,
         cl_ord_id=info.cl_ord_id,
         order_userref=info.userref or None,
@@ -414,6 +384,11 @@ def _times_of(search: _Search) -> tuple[int, int, int]:
     if search.is_amend and order.amending is not None:
         return order.amending.sent_ns, order.amending.deadline_ns, order.amending.deadline_epoch_ns
     return order.sent_ns, order.deadline_ns, order.deadline_epoch_ns
+
+
+def _is_by_id(search: _Search) -> bool:
+    """A change of terms is asked for by the id of its order alone, which costs a fifth of what the lists cost."""
+    return search.is_amend and search.order.order_id is not None
 
 
 def _key(search: _Search) -> str:

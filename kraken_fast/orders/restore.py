@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from .live_order import Order
+from .live_order import Amending, Order
 
+_NO_TERMS = frozenset({"order_id", "cl_ord_id", "deadline", "symbol"})
 _NUMBERS = ("order_qty", "cash_order_qty", "limit_price", "display_qty")
 
 
@@ -21,6 +22,10 @@ def restored(records: Iterable[Mapping[str, Any]]) -> list[Order]:
                 open_orders[name] = _order(name, params, record)
         elif kind == "ack" and record["n"] in open_orders:
             open_orders[record["n"]].order_id = record["o"]
+        elif kind == "amend" and record["n"] in open_orders:
+            open_orders[record["n"]].amending = _amending(open_orders[record["n"]], record)
+        elif kind == "amended" and record["n"] in open_orders:
+            _end_amend(open_orders[record["n"]], is_done=bool(record["done"]))
         elif kind == "end":
             open_orders.pop(record["n"], None)
     return list(open_orders.values())
@@ -31,6 +36,21 @@ def _params_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     if record["k"] != "batch":
         return [params]
     return [{"symbol": params["symbol"], **each} for each in params["orders"]]
+
+
+def _amending(order: Order, record: Mapping[str, Any]) -> Amending:
+    new = {key: value for key, value in record["p"].items() if key not in _NO_TERMS}
+    new = {key: Decimal(value) if type(value) is int else value for key, value in new.items()}
+    now = {**order.params, "order_qty": order.order_qty, "limit_price": order.limit_price}
+    return Amending({key: now.get(key) for key in new}, new, 0, 0, record["d"], "unknown")
+
+
+def _end_amend(order: Order, *, is_done: bool) -> None:
+    """Take over what became of the last change of terms."""
+    if order.amending is not None and is_done:
+        order.order_qty = order.amending.visible.get("order_qty", order.order_qty)
+        order.limit_price = order.amending.visible.get("limit_price", order.limit_price)
+    order.amending = None
 
 
 def _order(name: str, params: Mapping[str, Any], record: Mapping[str, Any]) -> Order:

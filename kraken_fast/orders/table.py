@@ -22,13 +22,14 @@ from typing import Any
 
 import orjson
 
+from ..core.execution import Execution
 from ..errors import ExchangeError, JournalError, OrderRejectedError, OutcomeUnknownError
 from ..rest.error_table import CallFacts, error_of
 from ..types import Ack
 from .journal import Journal
 from .live_order import ZERO, Order
 from .rate import TradingBudget
-from .records import ExecutionLike, OrderState
+from .records import OrderState
 from .request import encode_params
 
 _log = logging.getLogger("kraken_fast.orders")
@@ -146,7 +147,7 @@ class OrderTable:
 
     # An intent's way to the wire ---------------------------------------------------------------------------------
 
-    def write_intents(self, kind: str, orders: Sequence[Order], params: bytes, at_ns: int, epoch_ns: int) -> None:
+    def write_intents(self, kind: bytes, orders: Sequence[Order], params: bytes, at_ns: int, epoch_ns: int) -> None:
         """Journal orders that one request is about to ask for, and keep them.
 
         Args:
@@ -159,16 +160,11 @@ class OrderTable:
             JournalError: nothing was written, and nothing may be sent; the orders are not kept.
         """
         first = orders[0]
+        names = orjson.dumps([order.name for order in orders])
+        replaces = b"null" if first.replaces is None else orjson.dumps(first.replaces)
         self.journal.append(
-            b'{"k":"%s","n":%s,"t":%d,"d":%d,"r":%s,"p":%s}'
-            % (
-                kind.encode(),
-                orjson.dumps([order.name for order in orders]),
-                epoch_ns,
-                first.deadline_epoch_ns,
-                orjson.dumps(first.replaces),
-                params,
-            )
+            b'{"k":"%b","n":%b,"t":%d,"d":%d,"r":%b,"p":%b}'
+            % (kind, names, epoch_ns, first.deadline_epoch_ns, replaces, params)
         )
         for order in orders:
             self._names[order.name] = order
@@ -223,6 +219,8 @@ class OrderTable:
             amending.state = "unknown"
             order.add_evidence("wire", at_ns, f"amend unknown: {why}")
             self.amending[order.name] = order
+            if order.state.is_final:
+                self.end_amend(order, at_ns)
             order.wake()
 
     # What is heard -----------------------------------------------------------------------------------------------
@@ -316,19 +314,34 @@ class OrderTable:
         else:
             self.settle_amend(order, "rejected", at_ns, f"amend refused: {ack.error}")
 
-    def settle_amend(self, order: Order, state: str, at_ns: int, detail: str) -> None:
+    def settle_amend(self, order: Order, state: str, at_ns: int, detail: str, kind: str = "reply") -> None:
         """It is known what became of a change of terms."""
         amending = order.amending
-        if amending is None or amending.state not in ("sent", "unknown", "acknowledged"):
+        if amending is None or not (amending.is_open or amending.state == "acknowledged"):
             return
-        amending.state = state
-        order.add_evidence("reply", at_ns, detail)
+        was_done, amending.state = amending.state == "acknowledged", state
+        order.add_evidence(kind, at_ns, detail)
         self.amending.pop(order.name, None)
-        if state != "acknowledged":
-            self._write_end(b'{"k":"amended","n":%s}' % orjson.dumps(order.name))
+        if state == "acknowledged":
+            order.order_qty = amending.visible.get("order_qty", order.order_qty)
+            order.limit_price = amending.visible.get("limit_price", order.limit_price)
+        if not was_done:
+            self._write_amended(order, state)
         order.wake()
 
-    def on_execution(self, row: ExecutionLike, at_ns: int) -> Order | None:
+    def end_amend(self, order: Order, at_ns: int) -> None:
+        """The order of an open change of terms has ended: its last terms say what became of the change."""
+        amending = order.amending
+        if amending is not None and amending.state == "unknown":
+            is_shown = amending.is_shown(order.order_qty, order.limit_price)
+            state = "moot" if is_shown is None else "applied" if is_shown else "not applied"
+            self.settle_amend(order, state, at_ns, "the order ended with these terms", order.evidence[-1].kind)
+
+    def _write_amended(self, order: Order, state: str) -> None:
+        is_done = b"true" if state in ("acknowledged", "applied") else b"false"
+        self._write_end(b'{"k":"amended","n":%s,"done":%s}' % (orjson.dumps(order.name), is_done))
+
+    def on_execution(self, row: Execution, at_ns: int) -> Order | None:
         """Apply one row of `executions`. Returns the order that it is about, None if it is about none that lives."""
         order = self._order_of(row)
         if order is None:
@@ -337,17 +350,19 @@ class OrderTable:
         if row.order_id:
             self._name(order, row.order_id)
         fills = len(order.fills) if row.exec_type == "trade" else 0
+        was_amending = order.amending is not None and order.amending.is_open
         order.take(row, at_ns)
         if row.exec_type == "trade":
             self.counts.fills += len(order.fills) - fills
-        if order.amending is not None and order.amending.state == "applied":
+        if was_amending and order.amending is not None and order.amending.state == "applied":
             self.amending.pop(order.name, None)
-        ratecount = getattr(row, "ratecount", None)
+            self._write_amended(order, "applied")
+        ratecount = row.ratecount
         if ratecount is not None and order.symbol:
             self.budget.pair(order.symbol).correct(float(ratecount), at_ns)
         return order
 
-    def _order_of(self, row: ExecutionLike) -> Order | None:
+    def _order_of(self, row: Execution) -> Order | None:
         order = self._names.get(row.cl_ord_id) if row.cl_ord_id else None
         if order is None and row.order_id:
             order = self._order_ids.get(row.order_id) or self.external.get(row.order_id)
@@ -360,7 +375,7 @@ class OrderTable:
             order = self._add_external(row)
         return order
 
-    def _add_external(self, row: ExecutionLike) -> Order:
+    def _add_external(self, row: Execution) -> Order:
         if len(self.external) >= EXTERNAL_MAX:
             self._drop_external(next(iter(self.external)))
         order = Order(row.order_id, row.symbol or "", {}, is_external=True)
@@ -421,7 +436,7 @@ class OrderTable:
             if order.order_id in self.external:
                 del self.external[order.order_id]
             return
-        self.amending.pop(order.name, None)
+        self.end_amend(order, order.changed_ns)
         self._write_end(
             b'{"k":"end","n":%s,"s":%s,"q":"%s"}'
             % (orjson.dumps(order.name), orjson.dumps(order.status), format(order.filled_qty, "f").encode())
@@ -481,6 +496,7 @@ class OrderTable:
                 )
                 if order.order_id is not None:
                     yield b'{"k":"ack","n":%s,"o":%s}' % (orjson.dumps(order.name), orjson.dumps(order.order_id))
+                yield from _terms_records(order)
 
     def restore(self, order: Order, at_ns: int) -> None:
         """Take back an order that the journal of an earlier run left open."""
@@ -494,6 +510,23 @@ class OrderTable:
             order.move(_S.ACKED, "journal", at_ns, f"accepted as {order.order_id} in an earlier run")
         else:
             order.move(_S.UNKNOWN, "journal", at_ns, "whether it was sent is not known")
+        if order.amending is not None:
+            self.amending[order.name] = order
+            order.add_evidence("journal", at_ns, "what became of its last amend is not known")
+
+
+def _terms_records(order: Order) -> Iterable[bytes]:
+    """Give the records of an order's terms where they are not those it was sent with, or may be others yet."""
+    name = orjson.dumps(order.name)
+    terms = {"order_qty": order.order_qty, "limit_price": order.limit_price}
+    changed = {key: value for key, value in terms.items() if value is not None and value != order.params.get(key)}
+    record = b'{"k":"amend","n":%s,"t":%d,"d":%d,"p":%s}'
+    if changed:
+        yield record % (name, order.sent_epoch_ns, order.deadline_epoch_ns, encode_params(changed))
+        yield b'{"k":"amended","n":%s,"done":true}' % name
+    amending = order.amending
+    if amending is not None and amending.is_open:
+        yield record % (name, order.sent_epoch_ns, amending.deadline_epoch_ns, encode_params(amending.new))
 
 
 def classify(text: str, method: str, cl_ord_id: str | None) -> ExchangeError | OutcomeUnknownError:

@@ -21,7 +21,7 @@ from ..config import PRIVATE_WS_URL, PUBLIC_REST_URL, Endpoints, check_number
 from ..core.balance_store import BalanceUpdate
 from ..core.capture import CaptureWriter
 from ..core.execution import Execution
-from ..core.order_store import Order
+from ..core.order_store import AccountOrder
 from ..errors import StaleDataError
 from ..rest.endpoints import RestClient
 from ..session import SessionSettings
@@ -165,7 +165,7 @@ class Account(PrivateFace):
         """Whether executions are live, and missed nothing since that time of the clock."""
         return self.line.gapless_since(monotonic_ns)
 
-    def open_orders(self, *, strict: bool = False) -> tuple[Order, ...]:
+    def open_orders(self, *, strict: bool = False) -> tuple[AccountOrder, ...]:
         """Give the orders that are open, oldest first. They live: each is the same object all its life.
 
         Raises:
@@ -174,7 +174,7 @@ class Account(PrivateFace):
         self._require_live("orders", strict=strict)
         return tuple(self.line.orders.open_orders)
 
-    def order(self, order_id: str) -> Order | None:
+    def order(self, order_id: str) -> AccountOrder | None:
         """Give an order by the exchange's id or by `cl_ord_id`, open or lately closed; None if it is not known."""
         return self.line.orders.get(order_id) or self.line.orders.by_cl_ord_id(order_id)
 

@@ -21,7 +21,7 @@ from ..account_records import AccountBalance, AccountGap
 from ..core.balance_store import BalanceUpdate
 from ..core.clock import Clock
 from ..core.execution import Execution
-from ..core.order_store import Order
+from ..core.order_store import AccountOrder
 from ..errors import KrakenFastError
 from ..policy import SECOND_NS
 from ..rest.answers import TradeInfo
@@ -77,6 +77,7 @@ class AccountState:
         self._gap: tuple[str, int, int] | None = None  # why, since when, and recovered fills before it
         self._gap_declared = False
         self._balance_gap: str | None = None
+        self._ledger_ns = 0  # the exchange's time of the last movement that was told
         self._holds = Holds()
         self._holds_s = holds_s
         self._holds_task: asyncio.Task[None] | None = None
@@ -92,7 +93,7 @@ class AccountState:
             gave_up=self._on_gave_up,
         )
 
-    def _order_of(self, order_id: str) -> Order | None:
+    def _order_of(self, order_id: str) -> AccountOrder | None:
         return self._line.orders.get(order_id)
 
     def attach(self, line: PrivateSession) -> None:
@@ -130,13 +131,15 @@ class AccountState:
 
     def on_balance_update(self, update: BalanceUpdate) -> None:
         """See `session.AccountListener`."""
+        self._ledger_ns = max(self._ledger_ns, update.timestamp_ns or 0)
         self._put_balance(update)
 
     def on_channel_live(self, channel: str) -> None:
         """See `session.AccountListener`."""
         if channel == "balances" and self._balance_gap is not None:
             reason, self._balance_gap = self._balance_gap, None
-            self._put_gap(AccountGap("balances", reason, 0, 0, 0, healed=True))
+            # The snapshot has totals only. To ask REST for the movements would cost what looking up orders needs.
+            self._put_gap(AccountGap("balances", reason, self._ledger_ns, 0, 0, healed=False))
 
     def on_channel_lost(self, channel: str, reason: str) -> None:
         """See `session.AccountListener`."""

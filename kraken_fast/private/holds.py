@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..account_records import HoldSource
-from ..core.order_store import Order
+from ..core.order_store import AccountOrder
 
 ZERO = Decimal(0)
 
@@ -29,7 +29,7 @@ class Hold:
     at_ns: int | None
 
 
-def held_by(orders: Iterable[Order]) -> dict[str, Decimal | None]:
+def held_by(orders: Iterable[AccountOrder]) -> dict[str, Decimal | None]:
     """Reckon what orders hold, by asset; None where an order cannot be reckoned."""
     held: dict[str, Decimal | None] = {}
     for order in orders:
@@ -43,7 +43,7 @@ def held_by(orders: Iterable[Order]) -> dict[str, Decimal | None]:
     return held
 
 
-def _amount(order: Order) -> Decimal | None:
+def _amount(order: AccountOrder) -> Decimal | None:
     if order.order_qty is None:
         return None
     left = order.order_qty - (order.cum_qty or ZERO)
@@ -77,7 +77,7 @@ class Holds:
         """BalanceEx answered a question asked at `asked_ns`; what changed since then it may not know."""
         self._told, self._told_ns = holds, asked_ns
 
-    def get(self, asset: str, orders: Iterable[Order] | None, now_ns: int) -> Hold:
+    def get(self, asset: str, orders: Iterable[AccountOrder] | None, now_ns: int) -> Hold:
         """Give the hold of an asset.
 
         Args:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 
 from ..core.clock import Clock
 from ..core.execution import Execution
-from ..core.order_store import Order
+from ..core.order_store import AccountOrder
 from ..errors import KrakenFastError
 from ..policy import SECOND_NS
 from ..rest.answers import TradeInfo
@@ -34,7 +34,7 @@ AUDIT_AGAIN_S = 30.0
 """After an audit that failed."""
 
 
-def fill_of(info: TradeInfo, order: Order | None) -> Execution:
+def fill_of(info: TradeInfo, order: AccountOrder | None) -> Execution:
     """Make a report of what REST tells of a fill. In which asset the fee is, only its order says: "" if unknown."""
     base, _, quote = info.symbol.partition("/")
     preference = None if order is None else order.told("fee_ccy_pref")
@@ -80,7 +80,7 @@ class Recovery:
         keeper: FillKeeper[Execution],
         *,
         history: Callable[[int | None, int | None], AsyncIterator[TradeInfo]],
-        order_of: Callable[[str], Order | None],
+        order_of: Callable[[str], AccountOrder | None],
         clock: Clock,
         deliver: Callable[[list[Execution]], None],
         gave_up: Callable[[], None],

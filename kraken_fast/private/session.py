@@ -11,7 +11,7 @@ Source: websocket-v2.md sections 5, 12, 13; faults.md O12, O13.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from ..config import Endpoints
 from ..core.balance_store import BalanceUpdate
@@ -23,37 +23,10 @@ from ..subscription_records import Event as SubscriptionEvent
 from ..subscription_records import EventKind
 from ..transport import LineState
 from ..types import Ack, SystemStatus
+from .line import LineListener, Written
 from .tokens import Tokens
 
 CHANNELS = ("executions", "balances")
-
-
-class LineListener(Protocol):
-    """Who hears the line. Every method is called in the order in which things arrived."""
-
-    def on_up(self) -> None:
-        """The line is subscribed to `executions`, and its snapshot was told."""
-        ...
-
-    def on_down(self, reason: str) -> None:
-        """The line ended: requests without an answer will get none."""
-        ...
-
-    def on_reply(self, ack: Ack) -> None:
-        """The exchange answered a request, whoever sent it."""
-        ...
-
-    def on_executions(self, rows: Sequence[Execution], *, snapshot: bool) -> None:
-        """Reports; a snapshot lists all open orders, and comes before `on_up`."""
-        ...
-
-    def on_status(self, status: SystemStatus) -> None:
-        """The exchange told its state."""
-        ...
-
-    def on_rate_limit(self, points_max: int) -> None:
-        """The acknowledgement of `executions` told the threshold of the trading counter."""
-        ...
 
 
 class AccountListener(Protocol):
@@ -105,6 +78,7 @@ class PrivateSession(Session):
         """Threshold of the trading counter, as the exchange told it; it says which tier the account has."""
         self._account = account
         self._listener: LineListener | None = None
+        self._is_told_up = False
         self._snapshot: list[Execution] = []
         self._asked_ns = 0
         self._live_since_ns: dict[str, int] = {}
@@ -114,8 +88,10 @@ class PrivateSession(Session):
     # For order entry -----------------------------------------------------------------------------------------
 
     def listen(self, listener: LineListener) -> None:
-        """Have everything told to a listener; there is one."""
+        """Have everything told to a listener; there is one. A line that is up tells its snapshot anew."""
         self._listener = listener
+        if "executions" in self._live_since_ns:
+            self._begin_afresh("executions", "somebody listens from now on")
 
     @property
     def is_up(self) -> bool:
@@ -139,7 +115,7 @@ class PrivateSession(Session):
             raise TransportError("the private line has no token; nothing was sent")
         return token.reveal().decode()
 
-    def send(self, text: bytes) -> Literal["written", "never_left"]:
+    def send(self, text: bytes) -> Written:
         """Write a message. `never_left` if it is certain, by state, that no byte of it left or ever will."""
         try:
             if self.connection is None:
@@ -187,6 +163,7 @@ class PrivateSession(Session):
             self._account.on_reports(rows, snapshot=True, exchange_ns=self._asked_ns)
             if self._listener is not None:
                 self._listener.on_executions(rows, snapshot=True)
+                self._is_told_up = True
                 self._listener.on_up()
         self._account.on_channel_live(channel)
 
@@ -231,10 +208,10 @@ class PrivateSession(Session):
     def on_down(self, reason: TransportError, epoch: int) -> None:
         """The connection, or the attempt at one, is over."""
         super().on_down(reason, epoch)
-        was_up = "executions" in self._live_since_ns
+        was_told_up, self._is_told_up = self._is_told_up, False
         for channel in CHANNELS:
             self._lose(channel, str(reason))
-        if was_up and self._listener is not None:
+        if was_told_up and self._listener is not None:
             self._listener.on_down(str(reason))
 
     def _take_event(self, event: SubscriptionEvent) -> None:

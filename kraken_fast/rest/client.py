@@ -175,6 +175,13 @@ class RestCore:
         if self._credentials is not None:
             await self._check_key()
 
+    def require(self, needs: Iterable[str]) -> None:
+        """Need further permissions of the key, as `GetApiKeyInfo` names them; they are checked by the next `open`."""
+        more = frozenset(needs) - self._needs
+        if more:
+            self._needs |= more
+            self._is_checked = False
+
     @property
     def exchange_time(self) -> ExchangeTime:
         """What time it is at the exchange, as far as its answers, or `sync_time`, have told."""

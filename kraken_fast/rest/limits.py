@@ -69,7 +69,53 @@ class Pace(Protocol):
         ...
 
 
-class CallCounter:
+class DecayingPoints:
+    """Points that count against a threshold and decay with time: the private counter of REST, the engine's of a pair.
+
+    Those of a call that is under way count whole, and decay from its answer on: so this is never below the exchange's
+    own count, which begins when the call arrives there.
+
+    >>> points = DecayingPoints(Tier("some", 60, 1.0))
+    >>> points.begin(60); points.end(60, 0)
+    >>> points.wait_ns(1, 0), points.wait_ns(1, 2 * SECOND_NS)
+    (1000000001, 0)
+    """
+
+    __slots__ = ("_level", "_level_ns", "_under_way", "tier")
+
+    def __init__(self, tier: Tier) -> None:
+        self.tier = tier
+        self._level = 0.0
+        self._level_ns = 0
+        self._under_way = 0.0
+
+    def level(self, now_ns: int) -> float:
+        """Points that count now, calls under way included."""
+        decayed = self._level - (now_ns - self._level_ns) * self.tier.decay_per_s / SECOND_NS
+        return max(0.0, decayed) + self._under_way
+
+    def wait_ns(self, cost: float, now_ns: int) -> int:
+        """Nanoseconds until a call of this cost keeps below the threshold; 0 means now."""
+        over = self.level(now_ns) + cost - self.tier.points_max
+        # Whole nanoseconds, rounded up: one too early is one too many.
+        return int(over * SECOND_NS / self.tier.decay_per_s) + 1 if over > 1e-9 else 0
+
+    def begin(self, cost: float, now_ns: int = 0) -> None:
+        """A call is sent."""
+        del now_ns
+        self._under_way += cost
+
+    def end(self, cost: float, now_ns: int) -> None:
+        """Its answer came, or will not come; from now on its points decay."""
+        self._under_way = max(0.0, self._under_way - cost)
+        self._set(self.level(now_ns) - self._under_way + cost, now_ns)
+
+    def _set(self, level: float, now_ns: int) -> None:
+        self._level = level
+        self._level_ns = now_ns
+
+
+class CallCounter(DecayingPoints):
     """The private REST counter of one key; with other `tiers`, the engine's counter of one pair.
 
     After a refusal the counter counts as full, and nothing is sent for as long as the exchange asked, doubling
@@ -81,7 +127,7 @@ class CallCounter:
     ...     counter.begin(1, 0)
     ...     counter.end(1, 0)
     >>> counter.wait_ns(1, 0), counter.wait_ns(0, 0)
-    (1000000000, 0)
+    (1000000001, 0)
     """
 
     PAUSE_S = 5.0
@@ -89,38 +135,17 @@ class CallCounter:
     FORGIVE_NS = 600 * SECOND_NS
 
     def __init__(self, tier: Tier, *, tiers: Mapping[str, Tier] = TIERS) -> None:
-        self.tier = tier
+        super().__init__(tier)
         self.refusals = 0
         self._tiers = tiers
-        self._level = 0.0
-        self._level_ns = 0
-        self._under_way = 0.0
         self._silent_until_ns = 0
         self._refused_ns = 0
-
-    def level(self, now_ns: int) -> float:
-        """Points that count now, calls under way included."""
-        decayed = self._level - (now_ns - self._level_ns) * self.tier.decay_per_s / SECOND_NS
-        return max(0.0, decayed) + self._under_way
 
     def wait_ns(self, cost: float, now_ns: int) -> int:
         """See `Pace`. What costs nothing, orders and cancels, never waits."""
         if cost <= 0:
             return 0
-        silence_ns = max(0, self._silent_until_ns - now_ns)
-        over = self.level(now_ns) + cost - self.tier.points_max
-        # Whole nanoseconds, rounded up: one too early is one too many.
-        return max(silence_ns, int(over * SECOND_NS / self.tier.decay_per_s) + 1 if over > 1e-9 else 0)
-
-    def begin(self, cost: float, now_ns: int) -> None:
-        """See `Pace`."""
-        del now_ns
-        self._under_way += cost
-
-    def end(self, cost: float, now_ns: int) -> None:
-        """See `Pace`."""
-        self._under_way = max(0.0, self._under_way - cost)
-        self._set(self.level(now_ns) - self._under_way + cost, now_ns)
+        return max(0, self._silent_until_ns - now_ns, super().wait_ns(cost, now_ns))
 
     def refused(self, now_ns: int, retry_after_s: float) -> None:
         """See `Pace`."""
@@ -134,10 +159,6 @@ class CallCounter:
         self._set(self.tier.points_max, now_ns)
         pause_s = max(retry_after_s, min(self.PAUSE_MAX_S, self.PAUSE_S * 2 ** (self.refusals - 1)))
         self._silent_until_ns = max(self._silent_until_ns, now_ns + round(pause_s * SECOND_NS))
-
-    def _set(self, level: float, now_ns: int) -> None:
-        self._level = level
-        self._level_ns = now_ns
 
 
 class PublicPace:

@@ -16,6 +16,9 @@ from ..core.clock import Clock
 KEPT_MAX = 4096
 """Answers kept at most; the one that was not used for longest goes first."""
 
+KEPT_S = 60.0
+"""An answer that its reader would have taken from here stays for a minute at least, for whoever takes older ones."""
+
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
@@ -37,7 +40,8 @@ class Shared:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._flights: dict[Hashable, _Flight] = {}
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Any, int, int]] = OrderedDict()  # answer, asked, of use until
+        self._sweep_ns = 0
 
     def kept(self, key: Hashable, age_s: float) -> Any | None:
         """Give an answer that is not older than `age_s`, or None."""
@@ -47,12 +51,23 @@ class Shared:
         self._kept.move_to_end(key)
         return found[0]
 
-    def keep(self, key: Hashable, value: Any, asked_ns: int) -> None:
-        """Keep an answer; its age counts from when it was asked for."""
-        self._kept[key] = (value, asked_ns)
+    def keep(self, key: Hashable, value: Any, asked_ns: int, age_s: float) -> None:
+        """Keep an answer for as long as its reader would take it; its age counts from when it was asked for.
+
+        Pages of trades or ledgers have keys that nobody asks for again, and a thousand rows each: they do not stay
+        for being few. One whose reader takes no kept answer replaces what others kept, and is not kept itself.
+        """
+        if age_s <= 0 and key not in self._kept:
+            return
+        until_ns = asked_ns + round(max(age_s, KEPT_S) * 1e9)
+        self._kept[key] = (value, asked_ns, until_ns)
         self._kept.move_to_end(key)
-        while len(self._kept) > KEPT_MAX:
+        if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
+        if asked_ns >= self._sweep_ns:
+            self._sweep_ns = asked_ns + round(KEPT_S * 1e9)
+            for old in [old for old, (_, _, until_ns) in self._kept.items() if until_ns < asked_ns]:
+                del self._kept[old]
 
     async def get(
         self, key: Hashable, fetch: Callable[[], Awaitable[_Value]], *, age_s: float, stale_s: float = 0.0
@@ -62,17 +77,17 @@ class Shared:
         if value is not None:
             return value  # type: ignore[no-any-return]
         try:
-            return await self._join(key, fetch)  # type: ignore[no-any-return]
+            return await self._join(key, fetch, max(age_s, stale_s))  # type: ignore[no-any-return]
         except Exception:
             value = self.kept(key, stale_s)
             if value is None:
                 raise
             return value  # type: ignore[no-any-return]
 
-    async def _join(self, key: Hashable, fetch: Callable[[], Awaitable[Any]]) -> Any:
+    async def _join(self, key: Hashable, fetch: Callable[[], Awaitable[Any]], age_s: float) -> Any:
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.ensure_future(self._fly(key, fetch)))
+            flight = self._flights[key] = _Flight(asyncio.ensure_future(self._fly(key, fetch, age_s)))
         flight.readers += 1
         try:
             return await asyncio.shield(flight.task)
@@ -83,11 +98,11 @@ class Shared:
         finally:
             flight.readers -= 1
 
-    async def _fly(self, key: Hashable, fetch: Callable[[], Awaitable[Any]]) -> Any:
+    async def _fly(self, key: Hashable, fetch: Callable[[], Awaitable[Any]], age_s: float) -> Any:
         asked_ns = self._clock.monotonic_ns
         try:
             value = await fetch()
-            self.keep(key, value, asked_ns)
+            self.keep(key, value, asked_ns, age_s)
             return value
         finally:
             del self._flights[key]

@@ -18,6 +18,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Literal
 
 from ..errors import ConfigError
@@ -41,6 +42,8 @@ from .tape import Tape
 from .texts import NS_PER_MS, NS_PER_S
 from .ws_orders import ASKED_MAX, Asked
 from .ws_trading import WsTrading
+
+MakeMarket = Callable[[Pair, random.Random, int], Market]
 
 SystemStatus = Literal["online", "cancel_only", "post_only", "limit_only", "maintenance"]
 
@@ -94,6 +97,8 @@ class ExchangeCore:
             disagree.
         limit_calls: whether the REST call counters refuse, and the limits of level-3 subscriptions.
         limit_orders: whether the engine counters and the ceilings of open orders do.
+        listing: what it lists, instead of `symbols`; for pairs that were not recorded.
+        make_market: makes a market of a pair; by default one with a crowd. Gets the pair, its chance, the time.
 
     Attributes:
         asked: the trading requests that came over the WebSocket and were carried out, oldest first.
@@ -118,6 +123,8 @@ class ExchangeCore:
         history_cost: int = 4,
         limit_calls: bool = True,
         limit_orders: bool = True,
+        listing: Listing | None = None,
+        make_market: MakeMarket | None = None,
     ) -> None:
         if tape is not None and symbols is not None:
             raise ConfigError("symbols", symbols, "None with a tape, which brings its own")
@@ -134,12 +141,15 @@ class ExchangeCore:
         if history_cost not in (2, 4):
             raise ConfigError("history_cost", history_cost, "2 or 4")
         self.snapshot_delay_ns = snapshot_delay_ms * NS_PER_MS
+        self._make_market = make_market or partial(Market, levels=levels, rate=rate)
         everything = symbols == "all"
         self.listing = Listing(None if everything else DEFAULT_SYMBOLS if symbols is None else symbols)
         self.player: TapePlayer | None = None
         if tape is not None:
             self.listing = Listing.of(tape.pairs)
             self.player = TapePlayer(tape, rate, now_ns())
+        if listing is not None:
+            self.listing = listing
         self.system_status: SystemStatus = "online"
         self.faults = Faults(self._rng("faults"))
         self.lines: dict[int, Line] = {}
@@ -227,7 +237,7 @@ class ExchangeCore:
         if feed is None:
             pair = self.listing.pair(symbol)
             rng = self._rng(f"market {symbol}")
-            market = Market(pair, rng, self.now_ns(), levels=self.levels, rate=self.rate)
+            market = self._make_market(pair, rng, self.now_ns())
             feed = MarketFeed(market, lambda order: self.order_name(symbol, order))
             feed.market.on_fills = self.desk.on_fills
             self._feeds[symbol] = feed

@@ -256,7 +256,7 @@ class Desk:
                 owner = self._resting.get((market.symbol, fill.maker_id))
                 if owner is not None:
                     account, order_id = owner
-                    order = self._book(account, account.orders[order_id], trade, maker=True)
+                    order = self._book(account, account.orders[order_id], trade, maker=not fill.took)
                     if fill.refilled:
                         account.record(OrderEvent("iceberg_refill", order, trade.time_ns))
             self._stirred[market.symbol] = None
@@ -290,6 +290,8 @@ class Desk:
                 continue
             symbol = next(iter(self._stirred))
             del self._stirred[symbol]
+            if not self._core.market(symbol).may_trigger:
+                continue
             last = self._core.market(symbol).trades[-1].price
             for order_id, account in list(self._waiting.get(symbol, {}).items()):
                 order = account.orders[order_id]

@@ -60,12 +60,18 @@ class Order:
 
 
 class Fill(NamedTuple):
-    """One match of a taker with a resting order; `refilled`: an iceberg that showed its next part."""
+    """One match of a taker with a resting order.
+
+    Attributes:
+        refilled: an iceberg that showed its next part.
+        took: the order named is the one that took, from liquidity that is kept elsewhere: see `paper/market.py`.
+    """
 
     maker_id: int
     price: Decimal
     qty: Decimal
     refilled: bool = False
+    took: bool = False
 
 
 class Level:
@@ -274,6 +280,23 @@ class MatchingEngine:
         order.qty, order.hidden = shown, qty - shown
         self._tell(side, "changed", level)
 
+    def hit(self, order_id: int, qty: Decimal) -> Fill:
+        """Fill one resting order, at most what it shows, whatever stands before it.
+
+        For a market that only mirrors another one: there it is known from outside who was met.
+
+        Raises:
+            KeyError: no such order rests.
+            ValueError: the quantity has more decimals than the pair, or is not positive.
+        """
+        qty = self._exact("qty", qty, self.pair.qty_precision)
+        maker = self.orders[order_id]
+        side = self.side(maker.side)
+        level = side.levels[maker.price]
+        fill, gone = self._meet(level, maker, min(qty, maker.qty))
+        self._reduce(side, level, gone)
+        return fill
+
     def move(self, order_id: int, price: Decimal, qty: Decimal) -> list[Fill]:
         """Cancel an order and enter it anew elsewhere, as one event.
 
@@ -312,23 +335,26 @@ class MatchingEngine:
         taken = ZERO
         while left and level.orders:
             maker = next(iter(level.orders.values()))
-            qty = min(left, maker.qty)
-            refilled = qty == maker.qty and maker.hidden > 0
-            fills.append(Fill(maker.order_id, level.price, qty, refilled))
-            taken += qty
-            left -= qty
-            maker.qty -= qty
-            if maker.qty:
-                break
-            del level.orders[maker.order_id]
-            if maker.hidden:
-                maker.show()
-                taken -= maker.qty
-                level.orders[maker.order_id] = maker
-            else:
-                del self.orders[maker.order_id]
+            fill, gone = self._meet(level, maker, min(left, maker.qty))
+            fills.append(fill)
+            taken += gone
+            left -= fill.qty
         self._reduce(resting, level, taken)
         return left
+
+    def _meet(self, level: Level, maker: Order, qty: Decimal) -> tuple[Fill, Decimal]:
+        """Take from what an order shows; gives by how much less its level shows afterwards, too."""
+        fill = Fill(maker.order_id, level.price, qty, qty == maker.qty and maker.hidden > 0)
+        maker.qty -= qty
+        if maker.qty:
+            return fill, qty
+        del level.orders[maker.order_id]
+        if not maker.hidden:
+            del self.orders[maker.order_id]
+            return fill, qty
+        maker.show()
+        level.orders[maker.order_id] = maker
+        return fill, qty - maker.qty
 
     def _reduce(self, side: BookSide, level: Level, qty: Decimal) -> None:
         level.add(-qty)

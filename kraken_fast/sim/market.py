@@ -17,7 +17,7 @@ from .candles import INTERVALS, CandleSeries, RollingDay, Trade
 from .engine import Fill, MatchingEngine, Side, Step
 from .engine import Level as EngineLevel
 from .feedbook import book_checksum
-from .flow import Flow
+from .flow import LEVELS_MIN, Flow
 from .instruments import Pair
 from .reference import CHECKSUM_LEVELS, Level, checksum_text
 from .texts import NS_PER_S, NS_PER_US
@@ -114,12 +114,13 @@ class Market:
         pair: what is traded.
         rng: its only source of chance.
         now_ns: when it opens; its history lies before.
-        levels: price levels of each side that the crowd keeps up.
+        levels: price levels of each side that the crowd keeps up; 0 for an empty book without a past.
         rate: the crowd's actions per second; 0 leaves stepping to the caller.
 
     Attributes:
         may_add: the crowd may enter orders that rest.
         may_trade: the crowd may trade. When neither is allowed, nothing happens at all.
+        may_trigger: triggers look at the last price; if not, they wait.
     """
 
     def __init__(self, pair: Pair, rng: random.Random, now_ns: int, *, levels: int, rate: float) -> None:
@@ -133,14 +134,16 @@ class Market:
         self.day = RollingDay()
         self._rng = rng
         self._last_trade_id = rng.randrange(1_000_000, 90_000_000)
-        self._flow = Flow(self.engine, rng, levels)
+        self._flow = Flow(self.engine, rng, levels or LEVELS_MIN, seeded=levels > 0)
         self._quote = self.quote()
         self.quotes: deque[tuple[int, Quote]] = deque([(now_ns, self._quote)], maxlen=QUOTES_MAX)
         self._pause_s = 2 / rate if rate else 0.0
         self.next_step_ns: int | None = self._schedule(now_ns) if rate else None
         self.may_add = True
         self.may_trade = True
-        self._remember_past(now_ns)
+        self.may_trigger = True
+        if levels:
+            self._remember_past(now_ns)
 
     @property
     def pair(self) -> Pair:

@@ -51,6 +51,18 @@ def test_a_ccxt_instance_hands_over_its_key_and_its_addresses() -> None:
     assert "ccxt" not in sys.modules
 
 
+def test_the_private_line_belongs_to_the_public_one() -> None:
+    key = Credentials(KEY, SECRET)
+    assert resolve_client(key, nonces=MemoryNonces()).account_url == "wss://ws-auth.kraken.com/v2"
+    assert resolve_client(key, Endpoints(ws_url="wss://elsewhere.test/v2"), nonces=MemoryNonces()).account_url is None
+    assert resolve_client(ccxt_like(), nonces=MemoryNonces()).account_url == "wss://ws-auth.kraken.com/v2"
+    lines = {"publicV2": "ws://127.0.0.1:82/v2", "privateV2": "ws://127.0.0.1:82/auth/v2"}
+    box = ccxt_like(urls={"api": {"public": "http://127.0.0.1:81", "ws": lines}})
+    assert resolve_client(box, nonces=MemoryNonces()).account_url == "ws://127.0.0.1:82/auth/v2"
+    del lines["privateV2"]
+    assert resolve_client(box, nonces=MemoryNonces()).account_url is None, "a token is shown to no guess"
+
+
 @pytest.mark.parametrize(
     ("urls", "rest", "ws"),
     [

@@ -11,10 +11,18 @@ from typing import Any
 import pytest
 from report import note
 
-from kraken_fast import BookSnapshot, Endpoints, MemoryNonces, StaleDataError, UnifiedDataCoordinator
+from kraken_fast import (
+    BookSnapshot,
+    Credentials,
+    Endpoints,
+    MemoryNonces,
+    StaleDataError,
+    UnifiedDataCoordinator,
+)
 from kraken_fast.config import RestSettings
 from kraken_fast.core.latency import Histogram
 from kraken_fast.sim import Exchange
+from kraken_fast.sim.faces import PRIVATE
 from kraken_fast.sim.feed import MarketFeed
 from kraken_fast.sim.tape import render
 
@@ -172,3 +180,30 @@ async def test_many_books_come_back_after_an_outage() -> None:
                 await until(lambda: not coordinator._arbiter.served("book"), 5)
             took_s = await until(lambda: len(coordinator._arbiter.served("book")) == len(names), 15)
     note(f"return to WebSocket with all of {len(names)} books valid, s", round(took_s, 2))
+
+
+@pytest.mark.fault("N01", kind="L")
+@pytest.mark.both_loops
+async def test_the_private_line_killed_on_real_sockets_is_read_around() -> None:
+    async with Exchange(["BTC/USD"], seed=11, rate=20) as box:
+        key = Credentials(box.api_key, box.api_secret)
+        async with coordinator_of(box, ["BTC/USD"], exchange_client=key, account_url=box.ws_auth_url) as coordinator:
+            account = coordinator.account
+            assert account is not None
+            before = await coordinator.get_balance("USD", strict=True)
+            assert (before.source, before.total) == ("websocket", box.account.balances["USD"])
+            (session,) = [session.number for session in box.sessions if session.face is PRIVATE]
+            box.faults.inject("refuse", count=None)
+            box.faults.inject("rst", session=session)
+            lost_s = await until(lambda: account.quality != "live", 1)
+            begun = asyncio.get_running_loop().time()
+            told = await coordinator.get_balance("USD")
+            took_s = asyncio.get_running_loop().time() - begun
+            assert (told.source, told.total) == ("rest", before.total)
+            assert coordinator.source("BTC/USD") == "websocket", "the other lines are not concerned"
+            assert took_s < 0.15, "100 ms and a round trip, and what is allowed on real sockets"
+            box.faults.clear("refuse")
+            back_s = await until(lambda: account.quality == "live", 6)
+            assert (await coordinator.get_balance("USD", strict=True)).source == "websocket"
+    note("private line reset over loopback: ms to know it, to REST's first balance, and back",
+         [round(1000 * each) for each in (lost_s, took_s, back_s)])  # fmt: skip

@@ -30,10 +30,11 @@ def order(what: str, name: str, price: str, qty: str, nanos: int = 0) -> Event:
     return (what, name, D(price), D(qty), nanos)
 
 
-def test_every_vector_verifies() -> None:
+@pytest.mark.parametrize("portable", [False, True], ids=["best path", "portable"])
+def test_every_vector_verifies(portable: bool) -> None:
     verified = 0
     for vector in VECTORS:
-        decoder = Decoder(handler=Hearer())
+        decoder = Decoder(handler=Hearer(), portable=portable)
         book = decoder.want_level3(vector["symbol"], vector["depth"])
         reference = ReferenceLevel3(vector["depth"])
         for raw, expected in zip(vector["raw"], vector["expected_crc"], strict=True):
@@ -336,19 +337,21 @@ def walk(random: Random, twins: Twins3, steps: int, span: int) -> None:
 
 
 @pytest.mark.parametrize(("depth", "steps", "span"), [(1, 150, 6), (10, 400, 14), (10, 200, 60), (100, 60, 150)])
-def test_a_long_random_walk(depth: int, steps: int, span: int) -> None:
+@pytest.mark.parametrize("portable", [False, True], ids=["best path", "portable"])
+def test_a_long_random_walk(depth: int, steps: int, span: int, portable: bool) -> None:
     random = Random(20_261_122 + depth + span)
-    twins = Twins3(depth)
+    twins = Twins3(depth, portable=portable)
     first = [("", f"B{n}", D(9_999 - n).scaleb(-1), D(n + 1).scaleb(-8), n) for n in range(span)]
     twins.send("snapshot", first, [("", f"A{n}", D(10_001 + n).scaleb(-1), D(15).scaleb(-8), n) for n in range(span)])
     walk(random, twins, steps, span)
     assert (twins.book.mismatched, twins.book.dropped, twins.book.strays) == (0, 0, 0)
-    note("level-3 walks compared with the reference", "4 walks of 60 to 400 messages, depths 1 to 100")
+    note("level-3 walks compared with the reference", "4 walks of 60 to 400 messages, depths 1 to 100, both paths")
 
 
-def test_many_orders_at_one_price_and_in_all() -> None:
-    """Long queues, a growing table, and orders that go from the middle of their runs in it."""
-    twins = Twins3(1000)
+@pytest.mark.parametrize("portable", [False, True], ids=["best path", "portable"])
+def test_many_orders_at_one_price_and_in_all(portable: bool) -> None:
+    """Long queues, more digits than powers are kept for, a growing table, orders that go from within their runs."""
+    twins = Twins3(1000, portable=portable)
     random = Random(3)
     rows = [order("", f"O{n}", f"{100 - n % 700 / 10:.1f}", f"{n % 97 + 1}.5", n) for n in range(3_000)]
     twins.send("snapshot", rows, [])

@@ -10,12 +10,12 @@ import pytest
 from accountwire import Account, at, happened, pending, trade
 
 from kraken_fast.core.execution import Execution
-from kraken_fast.core.order_store import STATUSES, TRANSITIONS, Order, OrderStore
+from kraken_fast.core.order_store import STATUSES, TRANSITIONS, AccountOrder, OrderStore
 
 D = Decimal
 
 
-def only(account: Account) -> Order:
+def only(account: Account) -> AccountOrder:
     order = account.orders.get("O1")
     assert order is not None
     account.orders._check()  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ def test_a_limit_order_from_its_first_report_to_its_end() -> None:
     store = account.orders
     assert (store.open_orders, store.closed_orders, store.open_count) == ((), (order,), 0)
     assert (store.late, store.copies, store.gaps, store.is_live) == (0, 0, 0, True)
-    assert repr(order) == "<Order O1 filled buy 1.5 BTC/USD filled 1.50000000>"
+    assert repr(order) == "<AccountOrder O1 filled buy 1.5 BTC/USD filled 1.50000000>"
 
 
 @pytest.mark.fault("O19", kind="U")
@@ -273,4 +273,4 @@ def test_sums_do_not_round_where_a_default_context_would() -> None:
 def test_an_order_cannot_be_made_without_its_id() -> None:
     not_an_id: Any = None
     with pytest.raises(TypeError):
-        Order(not_an_id)
+        AccountOrder(not_an_id)

@@ -41,7 +41,7 @@ def test_closing_while_it_starts() -> None:
 
     async def main() -> None:
         entry = await world.open(wait=False)
-        world.line.reconnect_s = 1000
+        world.line.outage_s = 1000
         starting = asyncio.ensure_future(entry.start())
         await asyncio.sleep(0)
         await entry.close()

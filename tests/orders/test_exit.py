@@ -15,7 +15,6 @@ from order_story import play
 from kraken_fast.errors import ClosedError
 from kraken_fast.orders.exit import ExitOnSignal, leave_market
 from kraken_fast.orders.live_order import Order
-from kraken_fast.orders.records import OrderState
 
 
 async def two(world: OrderWorld) -> list[Order]:
@@ -79,34 +78,31 @@ def test_an_end_has_its_bound_and_tells_what_is_not_known() -> None:
 
 
 @pytest.mark.fault("P08", kind="L")
-async def test_a_signal_ends_trading_and_a_second_one_at_once() -> None:
-    class Entry:
-        """As much of order entry as an end needs."""
+async def test_a_signal_ends_trading_then_the_task_and_a_second_one_cuts_it_short() -> None:
+    cut = asyncio.Event()
 
-        def __init__(self) -> None:
-            from kraken_fast.core.clock import SystemClock
-            from kraken_fast.orders.settings import OrderSettings
+    async def trade() -> None:
+        exits.append(ExitOnSignal.take(cut.wait, cut))  # an end that only a second signal ends
+        await asyncio.sleep(30)
 
-            self.clock, self.settings = SystemClock(), OrderSettings(exit_s=30.0)
-            self.order = Order("x", "BTC/USD", {})
-            self.order.state = OrderState.SENT
-            self.table = self
-            self.is_closed = False
-
-        def orders(self) -> tuple[Order, ...]:
-            return (self.order,)
-
-        def kill(self, _why: str) -> None: ...
-
-        async def close(self) -> None:
-            self.is_closed = True
-
-    entry = Entry()
-    ending = ExitOnSignal(entry)  # type: ignore[arg-type]
+    exits: list[Any] = []
+    trading = asyncio.ensure_future(trade())
+    await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(0.05)
-    assert not ending.report.done()
+    assert not trading.done() and exits[0].number == signal.SIGTERM
     os.kill(os.getpid(), signal.SIGTERM)
-    report = await asyncio.wait_for(ending.report, 0.5)
-    assert report.was_cut and report.unknown == (entry.order,) and entry.is_closed
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(trading), 0.5)
+    exits[0].close()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_a_signal_that_somebody_else_handles_is_left_to_them() -> None:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, print)
+    try:
+        assert ExitOnSignal.take(asyncio.Event().wait, asyncio.Event()) is None
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+    assert await asyncio.to_thread(lambda: signal.getsignal(signal.SIGTERM)) is signal.SIG_DFL

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from order_box import BTC, CrashError, OrderWorld, S
+from order_box import BTC, RECONNECT_S, CrashError, OrderWorld, S
 from order_story import LIVE, play, sent, unknown, until
 
 from kraken_fast.errors import (
@@ -59,7 +59,7 @@ def test_an_order_in_a_dying_line_is_found_in_the_next_snapshot() -> None:
         lost_s = world.now_s
         await order.resolved()
         assert order.state is OrderState.OPEN and order.evidence[-1].kind == "event"
-        assert world.now_s - lost_s <= world.line.reconnect_s + 2
+        assert world.now_s - lost_s <= RECONNECT_S + 2
         assert not world.port.calls or "AddOrder" not in world.port.calls
 
     play(main)
@@ -133,7 +133,7 @@ def test_rest_fails_after_it_acted(code: int) -> None:
 @pytest.mark.fault("O03", kind="D")
 def test_rest_says_unavailable_though_it_acted_and_the_line_is_down() -> None:
     async def main(world: OrderWorld) -> None:
-        world.line.reconnect_s = 30.0
+        world.line.outage_s = 30.0
         world.line.drop()
         await asyncio.sleep(0.1)
         world.faults.inject("act_then_fail", endpoint="AddOrder", code=520, count=1)
@@ -149,7 +149,7 @@ def test_rest_says_unavailable_though_it_acted_and_the_line_is_down() -> None:
 @pytest.mark.parametrize("error", ["EService:Unavailable", "EService:Busy", "EGeneral:Internal error"])
 def test_rest_says_unavailable_and_did_not_act(error: str) -> None:
     async def main(world: OrderWorld) -> None:
-        world.line.reconnect_s = 30.0
+        world.line.outage_s = 30.0
         world.line.drop()
         await asyncio.sleep(0.1)
         world.faults.inject("errors", endpoint="AddOrder", errors=(error,), count=1)
@@ -267,6 +267,23 @@ def test_fills_replayed_by_a_snapshot_count_once() -> None:
     play(main)
 
 
+@pytest.mark.fault("O11", kind="D")
+def test_an_old_fill_in_a_snapshot_does_not_say_that_its_order_is_open() -> None:
+    async def main(world: OrderWorld) -> None:
+        order = await world.entry.add_order(**world.buy(limit_price=world.quote(BTC).bid))
+        world.core.mishaps.fill(world.account, world.account.orders[order.order_id], Decimal("0.001"))
+        world.network.wake()
+        await until(lambda: order.state is OrderState.PARTIAL, 1)
+        world.line.drop()
+        await asyncio.sleep(0.1)
+        world.core.desk.cancel(world.account, world.account.orders[order.order_id], world.timeline.wall_ns(), "by hand")
+        await until(lambda: world.line.is_up, 2)
+        await until(lambda: order.state is OrderState.CANCELED, 2)
+        assert order.filled_qty == Decimal("0.001") and len(order.fills) == 1
+
+    play(main)
+
+
 @pytest.mark.fault("O14", kind="D")
 @pytest.mark.parametrize("share", ["0.5", "1"])
 def test_a_fill_races_the_cancel(share: str) -> None:
@@ -365,7 +382,7 @@ def test_an_amend_in_flight_as_the_line_dies(is_applied: bool) -> None:
         assert [terms["limit_price"] for terms in order.possible_terms] == [Decimal("1000.0"), Decimal("1001.0")]
         lost_s = world.now_s
         if is_applied:
-            await until(lambda: order.amending.state == "applied", world.line.reconnect_s + 2)
+            await until(lambda: order.amending.state == "applied", RECONNECT_S + 2)
         else:
             await until(lambda: order.amending.state == "not applied", 70)
             assert world.now_s - lost_s < 5 + 62
@@ -654,6 +671,20 @@ def test_without_the_exchanges_time_no_order_leaves() -> None:
 
 
 @pytest.mark.fault("N04", kind="D")
+@pytest.mark.fault("N19", kind="D")
+def test_a_line_that_takes_nothing_is_asked_again_only_now_and_then() -> None:
+    async def main(world: OrderWorld) -> None:
+        world.line.drop()
+        await until(lambda: not world.line.is_up, 1)
+        refused: list[bytes] = []
+        world.line.send = lambda text: refused.append(text) or "never_left"
+        await asyncio.sleep(3)
+        assert world.line.is_up and 4 < len(refused) < 16, "four times a second, and no busy loop"
+        del world.line.send
+
+    play(main)
+
+
 @pytest.mark.fault("N05", kind="D")
 @pytest.mark.parametrize("kind", ["half_open", "hole"])
 def test_an_order_into_a_silent_line_is_unknown(kind: str) -> None:

@@ -34,9 +34,8 @@ async def test_kill_9_while_trading(tmp_path: Path) -> None:
         key = tmp_path / "key.toml"
         key.write_text(f'api_key = "{ex.api_key}"\napi_secret = "{ex.api_secret}"\n')
         key.chmod(0o600)
-        port = ex.ws_url.rpartition(":")[2].partition("/")[0]
         victim = await asyncio.create_subprocess_exec(
-            sys.executable, str(VICTIM), port, ex.rest_url, str(key), str(tmp_path), "1",
+            sys.executable, str(VICTIM), ex.ws_auth_url, ex.ws_url, ex.rest_url, str(key), str(tmp_path), "1",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

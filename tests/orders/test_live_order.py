@@ -9,10 +9,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from order_box import Row
+from order_story import told
 
+from kraken_fast.core.execution import Execution
 from kraken_fast.errors import ClosedError, OrderEndedError, OrderRejectedError, OutcomeUnknownError
-from kraken_fast.orders.live_order import EVIDENCE_MAX, Order
+from kraken_fast.orders.live_order import EVIDENCE_MAX, Amending, Order
 from kraken_fast.orders.records import FOLLOWS, OrderState
 
 D = Decimal
@@ -28,18 +29,18 @@ def order(state: OrderState = OrderState.SENT) -> Order:
     return made
 
 
-def trade(number: int, qty: str = "0.1", **others: Any) -> Row:
-    return Row(
+def trade(number: int, qty: str = "0.1", **others: Any) -> Execution:
+    return told(
         exec_type="trade", order_status="partially_filled", order_id="O1", exec_id=f"T{number}", last_qty=D(qty),
         last_price=D(100), cost=D(qty) * 100, fees=(("USD", D("0.02")),), liquidity_ind="m", **others,
     )  # fmt: skip
 
 
 STORY = [
-    Row(exec_type="pending_new", order_status="pending_new", order_id="O1", order_qty=D("0.3"), limit_price=D(100)),
-    Row(exec_type="new", order_status="new", order_id="O1"),
+    told(exec_type="pending_new", order_status="pending_new", order_id="O1", order_qty=D("0.3"), limit_price=D(100)),
+    told(exec_type="new", order_status="new", order_id="O1"),
     trade(1), trade(2), trade(3),
-    Row(exec_type="filled", order_status="filled", order_id="O1", cum_qty=D("0.3"), cum_cost=D(30)),
+    told(exec_type="filled", order_status="filled", order_id="O1", cum_qty=D("0.3"), cum_cost=D(30)),
 ]  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def test_every_order_of_the_messages_gives_the_same_end() -> None:
 
 
 def test_a_cancel_with_fills_around_it() -> None:
-    cancel = Row(exec_type="canceled", order_status="canceled", order_id="O1", cum_qty=D("0.1"), reason="by hand")
+    cancel = told(exec_type="canceled", order_status="canceled", order_id="O1", cum_qty=D("0.1"), reason="by hand")
     for rows in ([trade(1), cancel, trade(2)], [cancel, trade(1), trade(2)]):
         each = order()
         for row in rows:
@@ -103,7 +104,7 @@ async def test_waiting() -> None:
     each.take(STORY[1], 1)
     await asyncio.sleep(0)
     assert [wait.done() for wait in waits] == [True, False, False]
-    each.take(Row(exec_type="expired", order_status="expired", order_id="O1", cum_qty=D("0.1"), reason="gtd"), 2)
+    each.take(told(exec_type="expired", order_status="expired", order_id="O1", cum_qty=D("0.1"), reason="gtd"), 2)
     with pytest.raises(OrderEndedError, match=r"ended expired \(gtd\), 0.1 of it filled"):
         await waits[1]
     assert await waits[2] is each
@@ -144,10 +145,45 @@ def test_random_messages_never_break_the_sums() -> None:
             if rng.random() < 0.5:
                 row = trade(rng.randint(1, 4))
             else:
-                row = Row(exec_type=rng.choice(kinds), order_status=rng.choice([None, "new", "partially_filled"]),
+                row = told(exec_type=rng.choice(kinds), order_status=rng.choice([None, "new", "partially_filled"]),
                           order_id="O1", cum_qty=rng.choice([None, D("0.1")]))  # fmt: skip
             each.take(row, 1)
             assert filled <= each.filled_qty
             filled = each.filled_qty
         assert each.filled_qty >= sum((fill.qty for fill in each.fills), D(0)) or not each.fills
         assert len({fill.exec_id for fill in each.fills}) == len(each.fills)
+
+
+def amended(qty: str, limit: int) -> Execution:
+    return told(
+        exec_type="amended", order_status="new", order_id="O1", order_qty=D(qty), limit_price=D(limit), cum_qty=D(0)
+    )  # fmt: skip
+
+
+def test_the_late_event_of_one_amend_is_not_taken_for_the_next() -> None:
+    each = order(OrderState.OPEN)
+    each.amending = Amending({"limit_price": D(101)}, {"limit_price": D(102)}, 1, 2, 3)
+    each.take(amended("0.3", 101), 5)
+    assert each.amending.state == "sent" and each.limit_price == D(101)
+    each.take(amended("0.3", 102), 6)
+    assert each.amending.state == "applied" and each.limit_price == D(102)
+
+
+def test_an_order_that_may_be_for_more_by_now_is_not_called_filled() -> None:
+    each = order(OrderState.OPEN)
+    each.amending = Amending({"order_qty": D("0.3")}, {"order_qty": D("0.4")}, 1, 2, 3, "unknown")
+    for number in (1, 2, 3):
+        each.take(trade(number), 5)
+    assert each.filled_qty == D("0.3") and each.state is OrderState.PARTIAL
+    each.take(amended("0.4", 100), 6)
+    each.take(trade(4), 7)
+    assert each.amending.state == "applied" and each.state is OrderState.FILLED
+
+
+def test_a_query_tells_the_last_terms_of_an_order_that_ended() -> None:
+    each = order(OrderState.OPEN)
+    terms = {"order_id": "O1", "order_qty": D(1), "limit_price": D(7)}
+    each.take(Execution(recovered=True, exec_type="status", order_status="new", **terms), 5)
+    assert (each.order_qty, each.limit_price) == (D("0.3"), D(100)), "a query may be a minute behind"
+    each.take(Execution(recovered=True, exec_type="canceled", order_status="canceled", **terms), 6)
+    assert (each.order_qty, each.limit_price) == (D(1), D(7))

@@ -40,7 +40,7 @@ def scene(*, gap: bool = False) -> Scene:
     resolution = Resolution(table, time, lambda ns: not gaps[0] and ns >= 5 * S)
     order = Order("x", "BTC/USD", {"symbol": "BTC/USD", "cl_ord_id": "x", "order_qty": Decimal(1)})
     order.deadline_ns, order.deadline_epoch_ns = 15 * S, EPOCH + 15 * S
-    table.write_intents("add", (order,), b"{}", 10 * S, EPOCH + 10 * S)
+    table.write_intents(b"add", (order,), b"{}", 10 * S, EPOCH + 10 * S)
     table.sent((order,), 10 * S, "written")
     table.lose(order, "no answer", 12 * S)
     return Scene(table, resolution, order, gaps)

@@ -18,7 +18,7 @@ def test_the_switch_fires_during_an_outage() -> None:
         order = await world.entry.add_order(**world.buy())
         world.entry.arm_switch()
         await until(lambda: world.entry.switch.state is SwitchState.ARMED, 1)
-        world.line.reconnect_s = 90
+        world.line.outage_s = 90
         world.port.is_down = True
         world.line.drop()
         await asyncio.sleep(80)
@@ -47,7 +47,7 @@ def test_the_switch_is_renewed_in_time_by_line_or_rest() -> None:
         world.entry.arm_switch()
         for second in range(300):
             if second == 100:
-                world.line.reconnect_s = 60
+                world.line.outage_s = 60
                 world.line.drop()
             if second == 200:
                 world.loop.block(20)
@@ -79,7 +79,7 @@ def test_an_unrenewed_switch_warns() -> None:
         world.entry.arm_switch()
         await asyncio.sleep(1)
         world.port.is_down = True
-        world.line.reconnect_s = 120
+        world.line.outage_s = 120
         world.line.drop()
         await asyncio.sleep(32)
         assert world.entry.switch.warnings == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from order_box import Row
+from order_story import told
 
 from kraken_fast.core.clock import ManualClock
 from kraken_fast.errors import OrderRejectedError, OutcomeUnknownError
@@ -32,7 +32,7 @@ def sent(desk: OrderTable, *names: str, method: str = "add_order", req_id: int =
     orders = []
     for name in names:
         order = Order(name, "BTC/USD", {"symbol": "BTC/USD", "cl_ord_id": name, "order_qty": Decimal(1)})
-        desk.write_intents("add", (order,), b"{}", 1, 1)
+        desk.write_intents(b"add", (order,), b"{}", 1, 1)
         orders.append(order)
     desk.begin(req_id, Pending(method, 1, tuple(orders), "BTC/USD", 1, 1.0))
     desk.sent(orders, 1, "written")
@@ -110,10 +110,10 @@ def test_an_answer_that_names_another_order_is_none() -> None:
 def test_a_close_order_with_the_number_of_its_parent_is_not_its_parent() -> None:
     desk = table()
     order = Order("#5", "BTC/USD", {"symbol": "BTC/USD", "order_userref": 5, "order_qty": Decimal(1)})
-    desk.write_intents("add", (order,), b"{}", 1, 1)
+    desk.write_intents(b"add", (order,), b"{}", 1, 1)
     desk.sent((order,), 1, "written")
-    desk.on_execution(Row(exec_type="new", order_status="new", order_id="OP", order_userref=5), 2)
-    desk.on_execution(Row(exec_type="pending_new", order_status="pending_new", order_id="OC", order_userref=5), 3)
+    desk.on_execution(told(exec_type="new", order_status="new", order_id="OP", order_userref=5), 2)
+    desk.on_execution(told(exec_type="pending_new", order_status="pending_new", order_id="OC", order_userref=5), 3)
     assert order.order_id == "OP" and set(desk.external) == {"OC"}
 
 
@@ -127,6 +127,6 @@ def test_tables_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(500):
         sent(desk, f"n{number}", req_id=number)
         desk.on_reply(Ack("add_order", number, False, "EOrder:Insufficient funds", None, None, None, None), 2)
-        desk.on_execution(Row(exec_type="new", order_status="new", order_id=f"O{number}"), 3)
+        desk.on_execution(told(exec_type="new", order_status="new", order_id=f"O{number}"), 3)
     assert len(desk._names) <= 51 and len(desk.external) <= 50 and len(desk._pending) <= 50
     assert desk.open_count("BTC/USD") == 0

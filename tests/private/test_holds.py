@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from kraken_fast.core.execution import Execution
-from kraken_fast.core.order_store import Order, OrderStore
+from kraken_fast.core.order_store import AccountOrder, OrderStore
 from kraken_fast.private.holds import Hold, Holds, held_by
 
 D = Decimal
 
 
-def order(order_id: str, **facts: Any) -> Order:
+def order(order_id: str, **facts: Any) -> AccountOrder:
     facts = {"symbol": "BTC/USD", "side": "buy", "order_qty": D("0.5"), "order_type": "limit", **facts}
     made = OrderStore().apply(Execution(order_id=order_id, exec_type="new", order_status="new", **facts))
     assert made is not None

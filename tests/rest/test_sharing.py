@@ -91,10 +91,31 @@ def test_what_is_kept_is_bounded() -> None:
     world = World()
     shared = Shared(world.clock)
     for key in range(KEPT_MAX + 10):
-        shared.keep(key, key, world.clock.monotonic_ns)
+        shared.keep(key, key, world.clock.monotonic_ns, 3)
     assert shared.kept(0, 100) is None
     assert shared.kept(KEPT_MAX, 100) == KEPT_MAX
     assert len(shared._kept) == KEPT_MAX
+
+
+def test_what_nobody_takes_from_here_any_more_goes() -> None:
+    world = World()
+    shared, source = Shared(world.clock), Source(0)
+
+    async def main() -> None:
+        for page in range(100):
+            await shared.get(("once", page), source, age_s=0)
+        assert not shared._kept, "nobody may be given these"
+        for page in range(300):
+            await shared.get(("page", page), source, age_s=3)
+            await asyncio.sleep(10)
+        assert len(shared._kept) <= 13, "a minute of them, and until the next look"
+        await shared.get("hour", source, age_s=3600)
+        for page in range(300):
+            await shared.get(("later", page), source, age_s=3)
+            await asyncio.sleep(10)
+        assert shared.kept("hour", 3600) is not None
+
+    world.run(main())
 
 
 def test_requests_within_a_window_become_one() -> None:

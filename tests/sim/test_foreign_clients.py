@@ -1,9 +1,8 @@
 """Other people's clients trade on the box, unchanged but for address and key.
 
-They are not among the dependencies: name an interpreter that has python-kraken-sdk and ccxt, or install them beside
-the others; else these tests are skipped.
+They are not among the dependencies: name an interpreter that has them, as .ci/run does; else these tests are skipped.
 
-    python -m venv /path && /path/bin/pip install python-kraken-sdk==3.5.1 ccxt==4.5.90
+    python -m venv /path && /path/bin/pip install -r tests/sim/foreign/requirements.txt
     KRAKEN_FAST_FOREIGN_PYTHON=/path/bin/python pytest tests/sim/test_foreign_clients.py
 """
 
@@ -23,7 +22,8 @@ import pytest
 
 from kraken_fast.sim import Exchange
 
-PYTHON = os.environ.get("KRAKEN_FAST_FOREIGN_PYTHON", sys.executable)
+NAMED = os.environ.get("KRAKEN_FAST_FOREIGN_PYTHON")
+PYTHON = NAMED or sys.executable
 SCRIPTS = Path(__file__).parent / "foreign"
 
 
@@ -33,15 +33,18 @@ def installed(module: str) -> bool:
     return found.returncode == 0
 
 
-async def trade(script: str, module: str, *, tls: bool) -> tuple[Exchange, dict[str, Any]]:
+async def trade(script: str, module: str, *args: str, tls: bool) -> tuple[Exchange, dict[str, Any]]:
     """Let a client trade on an exchange and give both; the exchange is closed by then."""
     if not installed(module):
+        assert not NAMED, f"KRAKEN_FAST_FOREIGN_PYTHON has no {module}"
         pytest.skip(f"no {module} in {PYTHON}")
-    async with Exchange(["BTC/USD"], seed=7, rate=20, tls=tls) as ex:
+    # Without counters of calls: a script makes its calls as fast as it can.
+    async with Exchange(["BTC/USD", "ETH/USD"], seed=7, rate=20, tls=tls, limit_calls=False) as ex:
         trusted = {"SSL_CERT_FILE": ex.ca_file or "", "REQUESTS_CA_BUNDLE": ex.ca_file or ""} if tls else {}
         process = await asyncio.create_subprocess_exec(
             PYTHON,
             str(SCRIPTS / script),
+            *args,
             json.dumps(ex.addresses()),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -80,7 +83,7 @@ async def test_python_kraken_sdk(tls: bool) -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_ccxt_pro(tls: bool) -> None:
     ex, seen = await trade("ccxt_pro.py", "ccxt.pro", tls=tls)
-    assert seen["balance"] == {"BTC": 10.0, "USD": 100_000.0}
+    assert seen["balance"] == {"BTC": 10.0, "ETH": 100.0, "USD": 100_000.0}
     edited = ex.account.orders[seen["limit"]["id"]]
     assert (edited.status, edited.qty, edited.limit_price) == ("canceled", Decimal("0.02"), 101)
     assert seen["all"]["result"] == {"count": 0}
@@ -89,3 +92,26 @@ async def test_ccxt_pro(tls: bool) -> None:
     statuses = {order["id"]: order["status"] for order in seen["orders"]}
     assert statuses[seen["limit"]["id"]] == "canceled"
     assert statuses[seen["market"]["id"]] == "closed"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(
+    ("client", "module", "calls", "refused"),
+    [
+        ("krakenex", "krakenex", 47, {"AddOrder beyond the funds": "EOrder:Insufficient funds"}),
+        ("sdk", "kraken.spot", 36, {"insufficient": "Client does not have the necessary funds"}),
+        (
+            "ccxt",
+            "ccxt",
+            38,
+            {"insufficient": "EOrder:Insufficient funds", "fetch unknown": "EOrder:Unknown order"},
+        ),
+    ],
+    ids=["krakenex", "python-kraken-sdk", "ccxt"],
+)
+async def test_rest(client: str, module: str, calls: int, refused: dict[str, str], tls: bool) -> None:
+    _, came = await trade("rest_clients.py", module, client, tls=tls)
+    assert len(came) == calls
+    failed = {name: text for name, text in came.items() if text != "ok"}
+    assert failed.keys() == refused.keys(), failed
+    assert all(text in failed[name] for name, text in refused.items()), failed

@@ -27,7 +27,10 @@ OF_ORDERS = {
     "falsely_rejected": "S16",
     "falsely_accepted": "S16",
     "still_unknown": "V03",
-    "wrong_fills": "S13",
+    "wrong_picture": "S13",
+    "amends_falsely_rejected": "S16",
+    "amends_falsely_accepted": "S16",
+    "amends_unknown": "V03",
     "late": "V03",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from report import note
 
 from kraken_fast import Degraded, StaleDataError
 
@@ -157,3 +158,28 @@ def test_lines_of_different_hosts() -> None:
 
     world.run(main())
     assert world.judge("BTC/USD") == (0, 0)
+
+
+@pytest.mark.parametrize("out_s", [0.0, 2.0])
+def test_lines_that_were_lost_in_turn_come_back_at_once_when_all_are_lost(out_s: float) -> None:
+    world = World(["BTC/USD"], seed=29, rate=10)
+
+    async def main() -> None:
+        async with world.coordinator(check_s=0) as coordinator:
+            for number in range(14):
+                await asyncio.sleep(10)
+                world.faults.inject("rst", session=world.session_of(coordinator, "AB"[number % 2]))
+                await world.until(lambda: len(world.core.lines) == 2, 40)
+            waits = [session.connection._backoff.tries for session in coordinator._lines.sessions.values()]
+            assert min(waits) >= 6, "each alone would wait for seconds now"
+            await asyncio.sleep(20)
+            for line in tuple(world.core.lines):
+                world.faults.inject("rst", session=line)
+            await world.until(lambda: coordinator._lines._up_count == 0, 0.1)
+            if out_s:
+                with world.faults.inject("refuse", count=None):
+                    await asyncio.sleep(out_s)
+            took_s = await world.until(lambda: coordinator._arbiter.book("BTC/USD") is not None, out_s + 0.3)
+            note(f"all lines lost for {out_s:g} s after losses in turn: s until a book is live again", round(took_s, 3))
+
+    world.run(main())

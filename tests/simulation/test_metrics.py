@@ -48,6 +48,8 @@ def test_a_snapshot_tells_what_happened() -> None:
     assert snapshot.copies > 300
     assert snapshot.availability_min == {"book": 1.0, "ticker": 1.0}
     assert snapshot.whole.calls["account"] == 1
+    assert snapshot.account is not None
+    assert (snapshot.account.source, snapshot.account.line) == ("rest", "")
     assert snapshot.window.websocket_share == 1.0
     assert snapshot.events["LineChange"] > 8
     assert set(snapshot.stages_ns) == {"travelling", "decoding", "delivering"}

@@ -99,6 +99,40 @@ async def an_account() -> None:
             assert_type(feed.queue_position("BTC/USD", "O1"), kraken_fast.types.QueuePosition | None)
 
 
+async def trade() -> None:
+    settings = kraken_fast.OrderSettings(
+        on_exit="cancel", limits=kraken_fast.OrderLimits(order_notional_max=Decimal(1000), collar=Decimal("0.02"))
+    )
+    async with kraken_fast.connect_trading(["BTC/USD"], journal="orders.journal", settings=settings) as trading:
+        assert_type(trading, kraken_fast.Trading)
+        assert_type(trading.account, kraken_fast.Account)
+        assert_type(trading.orders, kraken_fast.OrderEntry)
+        assert_type(trading.quote("BTC/USD"), kraken_fast.Quote | None)
+        order = await trading.orders.add_order(
+            symbol="BTC/USD", side="buy", order_type="limit", order_qty="0.01", limit_price=Decimal("50000.0")
+        )
+        assert_type(order, kraken_fast.Order)
+        assert_type(order.state, kraken_fast.OrderState)
+        assert_type(order.fills, tuple[kraken_fast.Fill, ...])
+        assert_type(order.evidence, list[kraken_fast.Evidence])
+        assert_type(order.avg_price, Decimal | None)
+        await trading.orders.amend_order(order=order, limit_price=50001)
+        assert_type(await trading.orders.cancel_order(order=order), kraken_fast.Cancelled)
+        stop = kraken_fast.NewOrder(
+            symbol="BTC/USD",
+            order_type="stop-loss-limit",
+            side="sell",
+            order_qty="0.01",
+            limit_price="39900.0",
+            triggers=kraken_fast.Triggers(price="40000.0"),
+            conditional=kraken_fast.Conditional(order_type="limit", limit_price="50000.0"),
+        )
+        assert_type(await trading.orders.check_order(stop), kraken_fast.Checked)
+        assert_type(await trading.orders.batch_add(symbol="BTC/USD", orders=[stop]), tuple[kraken_fast.Order, ...])
+        assert_type(trading.account.open_orders(), tuple[kraken_fast.AccountOrder, ...])
+    assert_type(trading.report, kraken_fast.ExitReport | None)
+
+
 async def by_rest(client: RestClient) -> None:
     ticker = await client.fetch_ticker(symbol="BTC/USD")
     assert_type(ticker.bid, Decimal)
@@ -118,3 +152,21 @@ async def by_rest(client: RestClient) -> None:
     except OutcomeUnknownError as error:
         assert_type(error.order_ids, tuple[str, ...])
         assert_type(error.cl_ord_ids, tuple[str | None, ...])
+
+
+async def on_paper() -> None:
+    async with kraken_fast.connect_paper(["BTC/USD"], balances={"USD": "10000", "BTC": 1}) as trading:
+        assert_type(trading, kraken_fast.PaperTrading)
+        assert_type(trading.waiting, dict[str, str])
+        order = await trading.orders.add_order(symbol="BTC/USD", side="buy", order_type="market", order_qty="0.01")
+        await order.filled()
+        assert_type(trading.account.balance("USD"), kraken_fast.AccountBalance)
+
+
+def against_a_recording() -> Decimal:
+    async def strategy(trading: kraken_fast.PaperTrading) -> None:
+        await trading.orders.add_order(symbol="BTC/USD", side="buy", order_type="market", order_qty="0.01")
+
+    result = kraken_fast.backtest(["monday.kfcap"], strategy, symbols=["BTC/USD"], balances={"USD": 10_000})
+    assert_type(result, kraken_fast.BacktestResult)
+    return result.gain()

@@ -156,7 +156,7 @@ class MarketCalls(TypedCalls):
         """
         names = await self.instruments()
         wanted = names.symbols if symbols is None else names.symbols_of(symbols)
-        age_s = self.settings.cache_s.get("Ticker", 3.0) if max_age_s is None else max_age_s
+        age_s = self._ticker_age_s if max_age_s is None else max_age_s
         found = {name: self._shared.kept(("Ticker", name), age_s) for name in wanted}
         missing = [name for name in wanted if found[name] is None]
         if missing:
@@ -170,6 +170,10 @@ class MarketCalls(TypedCalls):
             if found[name] is None and symbols is not None:
                 raise UnknownSymbolError(name)
         return tuple(ticker for name in wanted if (ticker := found[name]) is not None)
+
+    @property
+    def _ticker_age_s(self) -> float:
+        return self.settings.cache_s.get("Ticker", 3.0)
 
     async def _fetch_tickers(self, wanted: tuple[str, ...]) -> dict[str, RestTicker]:
         names = await self.instruments()
@@ -189,7 +193,7 @@ class MarketCalls(TypedCalls):
 
         tickers = parsed("Ticker", {}, parse, answer)
         for name, ticker in tickers.items():
-            self._shared.keep(("Ticker", name), ticker, asked_ns)
+            self._shared.keep(("Ticker", name), ticker, asked_ns, self._ticker_age_s)
         return tickers
 
     async def fetch_candles(

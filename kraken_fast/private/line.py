@@ -1,12 +1,12 @@
-"""What order entry needs of the line that it trades over. The private session is one; paper mode has another."""
+"""What a private line offers to whoever trades over it, and what it tells. `PrivateSession` is one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from ..core.execution import Execution
 from ..types import Ack, SystemStatus
-from .records import ExecutionLike
 
 Written = Literal["written", "never_left"]
 
@@ -26,8 +26,8 @@ class LineListener(Protocol):
         """The exchange answered a request, whoever sent it."""
         ...
 
-    def on_executions(self, rows: Sequence[ExecutionLike], *, snapshot: bool) -> None:
-        """Executions, each once; a snapshot lists all open orders, and comes before `on_up`."""
+    def on_executions(self, rows: Sequence[Execution], *, snapshot: bool) -> None:
+        """Reports; a snapshot lists all open orders, and comes before `on_up`."""
         ...
 
     def on_status(self, status: SystemStatus) -> None:
@@ -61,5 +61,5 @@ class TradingLine(Protocol):
         ...
 
     def listen(self, listener: LineListener) -> None:
-        """Have everything told to a listener; there is one."""
+        """Have everything told to a listener; there is one. A line that is up tells its snapshot anew."""
         ...
