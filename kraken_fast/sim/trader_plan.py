@@ -105,6 +105,10 @@ def draw_trader(seed: int) -> Plan:
         begin_s = rng.uniform(0, FAULTS_S - 1)
         settings = {"each_ms": rng.choice((50, 200, 1000)), "number": rng.randrange(1 << 30)}
         acts.append(Act(begin_s, min(rng.uniform(2.0, 30.0), FAULTS_S - begin_s), "trade", settings))
+    late = Random(f"trader/{seed}/reconnect")
+    if late.random() < 0.2:  # a line that is lost, and the next one comes up half-open
+        begin_s = late.uniform(1.0, FAULTS_S - 2)
+        acts += [Act(begin_s, 0.0, "rst"), Act(begin_s + late.uniform(0.0, 0.2), 0.0, "half_open")]
     return Plan(
         seed=seed,
         symbols=(SYMBOL,),

@@ -7,6 +7,7 @@ be a part of that, in that order, each once; `missing` says which states between
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any
@@ -46,12 +47,24 @@ class SimHttp:
     def __init__(self, world: World) -> None:
         self._world = world
         self.calls: list[tuple[float, str]] = []
+        self.flying: Counter[str] = Counter()
         self.is_down = False
 
     async def fetch(self, request: HttpRequest) -> HttpResponse:
         parts = urlsplit(request.url)
         name = parts.path.rpartition("/")[2]
         self.calls.append((self._world.now_s, name))
+        key = f"{name}?{parts.query}"
+        self.flying[key] += 1
+        if self.flying[key] > 1:
+            self._world.violations.append(f"S24: {self.flying[key]} calls of {key} at once")
+        try:
+            return await self._carry(request)
+        finally:
+            self.flying[key] -= 1
+
+    async def _carry(self, request: HttpRequest) -> HttpResponse:
+        parts = urlsplit(request.url)
         await asyncio.sleep(self._world.rtt_s / 2)
         if self.is_down:
             raise ResponseError("the network is gone")
@@ -137,9 +150,12 @@ class World:
             feed = self.core.feed(symbol)
             assert isinstance(feed, MarketFeed)
             self.truth[symbol] = Truth(feed)
+        self.made: UnifiedDataCoordinator | None = None
         self.told: dict[str, list[Fact]] = {symbol: [] for symbol in self.symbols}
         self.told_s: dict[str, list[float]] = {symbol: [] for symbol in self.symbols}
         self.rest_told: list[tuple[float, str, str]] = []
+        self.violations: list[str] = []
+        """Of S11 and S24, as they were seen."""
         self.trade_ids: dict[str, list[int]] = {symbol: [] for symbol in self.symbols}
         self.events: list[tuple[float, Any]] = []
         self._start_ns = self.timeline.now_ns
@@ -177,6 +193,7 @@ class World:
             rest_options=rest,
             **settings,
         )
+        self.made = coordinator
         coordinator.on_book = self._on_book
         coordinator.on_ticker = self._on_ticker
         coordinator.on_trade = lambda trade: self.trade_ids[trade.symbol].append(trade.trade_id)
@@ -185,11 +202,21 @@ class World:
 
     def _on_book(self, book: Any) -> None:
         if isinstance(book, BookSnapshot):
-            assert book.quality == "rest", book.quality
+            self._check_rest(book)
             self.rest_told.append((self.now_s, "book", book.symbol))
             return
         self.told[book.symbol].append((book.exch_ns // 1000, book.checksum))
         self.told_s[book.symbol].append(self.now_s)
+
+    def _check_rest(self, book: BookSnapshot) -> None:
+        """S11: what comes from REST says so, and is told only while no line has better."""
+        if (book.quality, book.source) != ("rest", "rest"):
+            self.violations.append(f"S11: {book!r} is from REST and says {book.quality}, {book.source}")
+        assert self.made is not None
+        for name, session in self.made._lines.sessions.items():
+            held = session.decoder.book(book.symbol)
+            if held is not None and held.quality == "live":
+                self.violations.append(f"S11: {book!r} was told though line {name} has {held!r}")
 
     def _on_ticker(self, ticker: Any) -> None:
         if ticker.source == "rest":
