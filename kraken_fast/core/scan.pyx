@@ -31,7 +31,7 @@ from .load cimport load8
 from .plain cimport plain_number, plain_text, plain_uint
 from .rfc3339 cimport plain_time, rfc3339
 from .tables cimport (
-    HEAD_CHANNEL, HEAD_DATA, HEAD_TYPE, KIND_AMOUNT, KIND_BOOL, KIND_CHANNEL, KIND_CHECKSUM, KIND_COUNT, KIND_DATA,
+    HEAD_CHANNEL, HEAD_TYPE, KIND_AMOUNT, KIND_BOOL, KIND_CHANNEL, KIND_CHECKSUM, KIND_COUNT, KIND_DATA,
     KIND_DECIMAL, KIND_ITEMS, KIND_LEVELS, KIND_ROWS, KIND_TEXT, KIND_TIME, KIND_UINT, NUMBER_WIDE, Item, Record, Row,
     Table, Value, channel_named, head_table, instrument_table, level_table, row_named, row_tables,
 )

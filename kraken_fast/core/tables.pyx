@@ -71,96 +71,89 @@ cdef void _add(Table* table, const char* name, int kind, int slot, const Table* 
     _end(table, table.count + 1, table.required)
 
 
-cdef void _define(Table* table, list rows, uint64_t required):
-    """rows: (name as a bytes literal, kind) in wire order; slots count from 0."""
+cdef void _define(Table* table, uint64_t required, str rows):
+    """rows: `name kind` in wire order, slots count from 0. A text: lists of tuples would be 90 KB of code."""
     cdef int slot
     table.count = 0
     table.seed = len(_names) * 2             # no two tables begin their paths at the same place
     memset(table.named, 0, NAMES)
-    for slot, (name, kind) in enumerate(rows):
-        _names.append(name)                  # keeps the bytes alive for as long as the tables
-        _add(table, <const char*>(<bytes>name), kind, slot, NULL)
+    for slot, row in enumerate(rows.split("; ")):
+        name, kind = row.split()
+        _names.append(name.encode())         # keeps the bytes alive for as long as the tables
+        _add(table, <const char*>(<bytes>_names[len(_names) - 1]), KINDS[kind], slot, NULL)
     table.required = required
 
 
 cdef list _names = []
+cdef dict KINDS = {
+    "amount": KIND_AMOUNT, "bool": KIND_BOOL, "channel": KIND_CHANNEL, "checksum": KIND_CHECKSUM, "count": KIND_COUNT,
+    "data": KIND_DATA, "decimal": KIND_DECIMAL, "items": KIND_ITEMS, "levels": KIND_LEVELS, "raw": KIND_RAW,
+    "text": KIND_TEXT, "time": KIND_TIME, "uint": KIND_UINT,
+}
 
-_define(&HEAD, [
-    (b"channel", KIND_CHANNEL), (b"type", KIND_TEXT), (b"data", KIND_DATA), (b"timestamp", KIND_TIME),
-    (b"sequence", KIND_UINT), (b"method", KIND_TEXT), (b"req_id", KIND_UINT), (b"result", KIND_RAW),
-    (b"success", KIND_BOOL), (b"error", KIND_TEXT), (b"symbol", KIND_TEXT), (b"time_in", KIND_TIME),
-    (b"time_out", KIND_TIME),
-], 0)
-_define(&LEVEL, [(b"price", KIND_AMOUNT), (b"qty", KIND_AMOUNT)], 0b11)
-_define(&BOOK, [
-    (b"symbol", KIND_TEXT), (b"bids", KIND_LEVELS), (b"asks", KIND_LEVELS), (b"checksum", KIND_CHECKSUM),
-    (b"timestamp", KIND_TIME),
-], 0b1111)
-_define(&TICKER, [
-    (b"symbol", KIND_TEXT), (b"bid", KIND_DECIMAL), (b"bid_qty", KIND_DECIMAL), (b"ask", KIND_DECIMAL),
-    (b"ask_qty", KIND_DECIMAL), (b"last", KIND_DECIMAL), (b"volume", KIND_DECIMAL), (b"vwap", KIND_DECIMAL),
-    (b"low", KIND_DECIMAL), (b"high", KIND_DECIMAL), (b"change", KIND_DECIMAL), (b"change_pct", KIND_DECIMAL),
-    (b"volume_usd", KIND_DECIMAL), (b"trades", KIND_COUNT), (b"timestamp", KIND_TIME),
-], 0b111111)
-_define(&TRADE, [
-    (b"symbol", KIND_TEXT), (b"side", KIND_TEXT), (b"price", KIND_AMOUNT), (b"qty", KIND_AMOUNT),
-    (b"ord_type", KIND_TEXT), (b"trade_id", KIND_COUNT), (b"timestamp", KIND_TIME),
-], 0b1101111)
-_define(&OHLC, [
-    (b"symbol", KIND_TEXT), (b"open", KIND_DECIMAL), (b"high", KIND_DECIMAL), (b"low", KIND_DECIMAL),
-    (b"close", KIND_DECIMAL), (b"vwap", KIND_DECIMAL), (b"volume", KIND_DECIMAL), (b"trades", KIND_COUNT),
-    (b"interval_begin", KIND_TIME), (b"interval", KIND_COUNT), (b"timestamp", KIND_TIME),
-], 0b1101011111)
-_define(&PAIR, [
-    (b"symbol", KIND_TEXT), (b"base", KIND_TEXT), (b"quote", KIND_TEXT), (b"status", KIND_TEXT),
-    (b"qty_precision", KIND_COUNT), (b"qty_increment", KIND_DECIMAL), (b"price_precision", KIND_COUNT),
-    (b"cost_precision", KIND_COUNT), (b"marginable", KIND_BOOL), (b"has_index", KIND_BOOL),
-    (b"cost_min", KIND_DECIMAL), (b"margin_initial", KIND_DECIMAL), (b"position_limit_long", KIND_DECIMAL),
-    (b"position_limit_short", KIND_DECIMAL), (b"tick_size", KIND_DECIMAL), (b"price_increment", KIND_DECIMAL),
-    (b"qty_min", KIND_DECIMAL),
-], 0b1011111)
-_define(&ASSET, [
-    (b"id", KIND_TEXT), (b"status", KIND_TEXT), (b"precision", KIND_COUNT), (b"precision_display", KIND_COUNT),
-    (b"borrowable", KIND_BOOL), (b"collateral_value", KIND_DECIMAL), (b"margin_rate", KIND_DECIMAL),
-    (b"class", KIND_TEXT), (b"multiplier", KIND_DECIMAL),
-], 0b111)
-_define(&STATUS, [
-    (b"system", KIND_TEXT), (b"version", KIND_TEXT), (b"api_version", KIND_TEXT), (b"connection_id", KIND_UINT),
-    (b"upcoming_maintenance", KIND_RAW), (b"emergency", KIND_RAW),
-], 0b1)
-_define(&FEE, [(b"asset", KIND_TEXT), (b"qty", KIND_DECIMAL)], 0b11)
-_define(&EXECUTION, [
-    (b"order_id", KIND_TEXT), (b"cl_ord_id", KIND_TEXT), (b"order_userref", KIND_DECIMAL), (b"exec_id", KIND_TEXT),
-    (b"exec_type", KIND_TEXT), (b"trade_id", KIND_COUNT), (b"symbol", KIND_TEXT), (b"order_qty", KIND_DECIMAL),
-    (b"side", KIND_TEXT), (b"last_qty", KIND_DECIMAL), (b"last_price", KIND_DECIMAL), (b"liquidity_ind", KIND_TEXT),
-    (b"cost", KIND_DECIMAL), (b"order_type", KIND_TEXT), (b"timestamp", KIND_TIME), (b"order_status", KIND_TEXT),
-    (b"cum_qty", KIND_DECIMAL), (b"cum_cost", KIND_DECIMAL), (b"avg_price", KIND_DECIMAL),
-    (b"time_in_force", KIND_TEXT), (b"limit_price_type", KIND_TEXT), (b"limit_price", KIND_DECIMAL),
-    (b"stop_price", KIND_DECIMAL), (b"post_only", KIND_BOOL), (b"fee_usd_equiv", KIND_DECIMAL),
-    (b"fee_ccy_pref", KIND_TEXT), (b"fees", KIND_ITEMS), (b"amended", KIND_BOOL), (b"reason", KIND_TEXT),
-    (b"cancel_reason", KIND_TEXT), (b"display_qty", KIND_DECIMAL), (b"display_qty_remain", KIND_DECIMAL),
-    (b"cash_order_qty", KIND_DECIMAL), (b"reduce_only", KIND_BOOL), (b"margin", KIND_BOOL),
-    (b"margin_borrow", KIND_BOOL), (b"liquidated", KIND_BOOL), (b"no_mpp", KIND_BOOL),
-    (b"position_status", KIND_TEXT), (b"effective_time", KIND_TEXT), (b"expire_time", KIND_TEXT),
-    (b"ord_ref_id", KIND_TEXT), (b"ext_ord_id", KIND_TEXT), (b"ext_exec_id", KIND_TEXT), (b"triggers", KIND_RAW),
-    (b"contingent", KIND_RAW), (b"trigger", KIND_TEXT), (b"triggered_price", KIND_DECIMAL),
-    (b"sender_sub_id", KIND_TEXT), (b"user", KIND_TEXT), (b"ratecount", KIND_DECIMAL),
-], 1 << EXEC_ORDER_ID | 1 << EXEC_EXEC_TYPE)
-_define(&WALLET, [(b"type", KIND_TEXT), (b"id", KIND_TEXT), (b"balance", KIND_DECIMAL)], 0b111)
-_define(&BALANCE, [
-    (b"ledger_id", KIND_TEXT), (b"ref_id", KIND_TEXT), (b"timestamp", KIND_TIME), (b"type", KIND_TEXT),
-    (b"subtype", KIND_TEXT), (b"asset", KIND_TEXT), (b"asset_class", KIND_TEXT), (b"category", KIND_TEXT),
-    (b"wallet_type", KIND_TEXT), (b"wallet_id", KIND_TEXT), (b"amount", KIND_DECIMAL), (b"fee", KIND_DECIMAL),
-    (b"wallets", KIND_ITEMS), (b"balance", KIND_DECIMAL), (b"user", KIND_TEXT),
-], 1 << BALANCE_ASSET | 1 << BALANCE_BALANCE)
-_define(&QUEUED, [
-    (b"event", KIND_TEXT), (b"order_id", KIND_TEXT), (b"limit_price", KIND_AMOUNT), (b"order_qty", KIND_AMOUNT),
-    (b"timestamp", KIND_TIME),
-], 0b1110)
-_define(&LEVEL3, [
-    (b"symbol", KIND_TEXT), (b"checksum", KIND_CHECKSUM), (b"bids", KIND_ITEMS), (b"asks", KIND_ITEMS),
-    (b"timestamp", KIND_TIME),
-], 0b1111)
+_define(&HEAD, 0, (
+    "channel channel; type text; data data; timestamp time; sequence uint; method text; req_id uint; result raw; "
+    "success bool; error text; symbol text; time_in time; time_out time"
+))
+_define(&LEVEL, 0b11, (
+    "price amount; qty amount"
+))
+_define(&BOOK, 0b1111, (
+    "symbol text; bids levels; asks levels; checksum checksum; timestamp time"
+))
+_define(&TICKER, 0b111111, (
+    "symbol text; bid decimal; bid_qty decimal; ask decimal; ask_qty decimal; last decimal; volume decimal; "
+    "vwap decimal; low decimal; high decimal; change decimal; change_pct decimal; volume_usd decimal; "
+    "trades count; timestamp time"
+))
+_define(&TRADE, 0b1101111, (
+    "symbol text; side text; price amount; qty amount; ord_type text; trade_id count; timestamp time"
+))
+_define(&OHLC, 0b1101011111, (
+    "symbol text; open decimal; high decimal; low decimal; close decimal; vwap decimal; volume decimal; "
+    "trades count; interval_begin time; interval count; timestamp time"
+))
+_define(&PAIR, 0b1011111, (
+    "symbol text; base text; quote text; status text; qty_precision count; qty_increment decimal; "
+    "price_precision count; cost_precision count; marginable bool; has_index bool; cost_min decimal; "
+    "margin_initial decimal; position_limit_long decimal; position_limit_short decimal; tick_size decimal; "
+    "price_increment decimal; qty_min decimal"
+))
+_define(&ASSET, 0b111, (
+    "id text; status text; precision count; precision_display count; borrowable bool; collateral_value decimal; "
+    "margin_rate decimal; class text; multiplier decimal"
+))
+_define(&STATUS, 0b1, (
+    "system text; version text; api_version text; connection_id uint; upcoming_maintenance raw; emergency raw"
+))
+_define(&FEE, 0b11, (
+    "asset text; qty decimal"
+))
+_define(&EXECUTION, 1 << EXEC_ORDER_ID | 1 << EXEC_EXEC_TYPE, (
+    "order_id text; cl_ord_id text; order_userref decimal; exec_id text; exec_type text; trade_id count; "
+    "symbol text; order_qty decimal; side text; last_qty decimal; last_price decimal; liquidity_ind text; "
+    "cost decimal; order_type text; timestamp time; order_status text; cum_qty decimal; cum_cost decimal; "
+    "avg_price decimal; time_in_force text; limit_price_type text; limit_price decimal; stop_price decimal; "
+    "post_only bool; fee_usd_equiv decimal; fee_ccy_pref text; fees items; amended bool; reason text; "
+    "cancel_reason text; display_qty decimal; display_qty_remain decimal; cash_order_qty decimal; "
+    "reduce_only bool; margin bool; margin_borrow bool; liquidated bool; no_mpp bool; position_status text; "
+    "effective_time text; expire_time text; ord_ref_id text; ext_ord_id text; ext_exec_id text; triggers raw; "
+    "contingent raw; trigger text; triggered_price decimal; sender_sub_id text; user text; ratecount decimal"
+))
+_define(&WALLET, 0b111, (
+    "type text; id text; balance decimal"
+))
+_define(&BALANCE, 1 << BALANCE_ASSET | 1 << BALANCE_BALANCE, (
+    "ledger_id text; ref_id text; timestamp time; type text; subtype text; asset text; asset_class text; "
+    "category text; wallet_type text; wallet_id text; amount decimal; fee decimal; wallets items; "
+    "balance decimal; user text"
+))
+_define(&QUEUED, 0b1110, (
+    "event text; order_id text; limit_price amount; order_qty amount; timestamp time"
+))
+_define(&LEVEL3, 0b1111, (
+    "symbol text; checksum checksum; bids items; asks items; timestamp time"
+))
 EXECUTION.rows[EXEC_FEES].table = &FEE
 BALANCE.rows[BALANCE_WALLETS].table = &WALLET
 LEVEL3.rows[LEVEL3_BIDS].table = LEVEL3.rows[LEVEL3_ASKS].table = &QUEUED
