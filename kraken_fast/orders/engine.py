@@ -383,7 +383,7 @@ class OrderCore:
 
     def _no_answer(self, pending: Pending, why: str, now_ns: int) -> None:
         self.table.expire(pending, now_ns)
-        if pending.method == "amend_order":
+        if pending.method == "amend_order" and pending.amending is pending.orders[0].amending:
             self.table.lose_amend(pending.orders[0], why, now_ns)
         elif pending.method in ("add_order", "edit_order", "batch_add"):
             for order in pending.orders:

@@ -440,7 +440,7 @@ class OrderEntry(CancelCalls, OrderCore):
             live.amending = None
             raise
         cost = cost_of("amend", now_ns - (live.acked_ns or live.changed_ns))
-        pending = Pending("amend_order", now_ns, (live,), live.symbol, 1, cost)
+        pending = Pending("amend_order", now_ns, (live,), live.symbol, 1, cost, amending=live.amending)
         outcome, req_id = self._send("amend_order", encoded, pending)
         if outcome == "written":
             self._await_answer(req_id, now_ns + round(self.settings.answer_s * SECOND_NS))
@@ -455,18 +455,25 @@ class OrderEntry(CancelCalls, OrderCore):
 
     async def _rest_amend(self, live: Order, fields: dict[str, Any]) -> None:
         assert self._rest is not None
+        asked = live.amending
         try:
             result = await self._rest.call("AmendOrder", fields)
         except OutcomeUnknownError as error:
+            if live.amending is not asked:
+                return  # its event told of it before, and another change is under way
             self.table.lose_amend(live, str(error), self.clock.monotonic_ns)
             self._pump()
         except KrakenFastError as error:
+            if live.amending is not asked:
+                return
             state = "rejected" if not error.sent else "unknown"
             if state == "unknown":
                 self.table.lose_amend(live, str(error), self.clock.monotonic_ns)
             else:
                 self.table.settle_amend(live, "rejected", self.clock.monotonic_ns, f"amend refused: {error}")
         else:
+            if live.amending is not asked:
+                return
             self.table.settle_amend(
                 live, "acknowledged", self.clock.monotonic_ns, f"amend taken as {result.get('amend_id')}"
             )

@@ -27,7 +27,7 @@ from ..errors import ExchangeError, JournalError, OrderRejectedError, OutcomeUnk
 from ..rest.error_table import CallFacts, error_of
 from ..types import Ack
 from .journal import Journal
-from .live_order import ZERO, Order
+from .live_order import ZERO, Amending, Order
 from .rate import TradingBudget
 from .records import OrderState
 from .request import encode_params
@@ -55,6 +55,7 @@ class Pending:
         expected: how many answers it gets.
         cost: points that it reserves of the pair's counter until the answer.
         then: told of each answer, for requests that are no orders.
+        amending: the change that it asks for: by the time of its answer the order may have another under way.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Pending:
     then: Callable[[Ack], None] | None = None
     answers: int = 0
     is_ended: bool = False
+    amending: Amending | None = None
 
 
 @dataclass(slots=True)
@@ -254,7 +256,7 @@ class OrderTable:
             self.settle(pending.orders[0], ack, pending.method, at_ns)
         elif pending.method == "batch_add":
             self._settle_batch(pending.orders, ack, at_ns)
-        elif pending.method == "amend_order":
+        elif pending.method == "amend_order" and pending.amending is pending.orders[0].amending:
             self._settle_amend(pending.orders[0], ack, at_ns)
         if pending.then is not None:
             pending.then(ack)
