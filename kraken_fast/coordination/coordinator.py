@@ -63,6 +63,7 @@ from .validate import CheckSummary, Validator
 
 if TYPE_CHECKING:
     from ..orders.entry import OrderEntry  # its machinery is not needed for reading
+    from ..trading import Trading
 
 _log = logging.getLogger("kraken_fast.coordinator")
 
@@ -106,7 +107,8 @@ class UnifiedDataCoordinator:
             `Account`, closed by whoever gives it. Balances and open orders come from it while it is live.
         account_url: of the private line. None is Kraken's own beside its public one, and what a ccxt instance tells;
             there is no line where neither says.
-        orders: order entry that belongs to this account, made and closed by whoever gives it; see `orders`.
+        trading: an open `Trading` of this account, on paper too, closed by whoever gives it: its account is the one
+            that is read here, its order entry is `orders`.
         rest_options: arguments of `RestClient`, if one is made.
         advanced: fields of `session.SessionSettings`.
 
@@ -136,7 +138,7 @@ class UnifiedDataCoordinator:
         tolerance: float = 0.01,
         account: AccountStream | Literal[False] | None = None,
         account_url: str | None = None,
-        orders: OrderEntry | None = None,
+        trading: Trading | None = None,
         rest_options: Mapping[str, Any] | None = None,
         **advanced: Any,
     ) -> None:
@@ -159,7 +161,11 @@ class UnifiedDataCoordinator:
         self._client, self._owns_client = resolved.client, resolved.is_ours
         self._delivery = Delivery(events_max)
         self._delivery.forward = handler
-        self._orders = orders
+        self._trading = trading
+        if trading is not None:
+            if account is not None:
+                raise ConfigError("account", account, "left out with `trading`, which has its own")
+            account = trading.account
         self._lines = Lines(
             _line_endpoints(lines, resolved.endpoints),
             SessionSettings(**advanced),
@@ -487,19 +493,21 @@ class UnifiedDataCoordinator:
 
     @property
     def account(self) -> Account | None:
-        """The account that it opened, for fills, callbacks and all else; None while there is none."""
+        """The account that it opened or that `trading` has, for fills, callbacks and all else; None without one."""
+        if self._trading is not None:
+            return self._trading.account
         return None if self._account_line is None else self._account_line.account
 
     @property
     def orders(self) -> OrderEntry:
-        """Order entry, as it was given.
+        """Order entry of `trading`.
 
         Raises:
-            ConfigError: none was.
+            ConfigError: there is none.
         """
-        if self._orders is None:
-            raise ConfigError("orders", None, "an OrderEntry, given when the coordinator is made")
-        return self._orders
+        if self._trading is None:
+            raise ConfigError("trading", None, "what connect_trading or connect_paper gives")
+        return self._trading.orders
 
     @property
     def client(self) -> RestClient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,11 +14,14 @@ from report import note
 
 from kraken_fast import (
     BookSnapshot,
+    ConfigError,
     Credentials,
     Endpoints,
     MemoryNonces,
+    RestClient,
     StaleDataError,
     UnifiedDataCoordinator,
+    connect_trading,
 )
 from kraken_fast.config import RestSettings
 from kraken_fast.core.latency import Histogram
@@ -207,3 +211,34 @@ async def test_the_private_line_killed_on_real_sockets_is_read_around() -> None:
             assert (await coordinator.get_balance("USD", strict=True)).source == "websocket"
     note("private line reset over loopback: ms to know it, to REST's first balance, and back",
          [round(1000 * each) for each in (lost_s, took_s, back_s)])  # fmt: skip
+
+
+@pytest.mark.both_loops
+async def test_orders_go_by_the_trading_that_was_given(tmp_path: Path) -> None:
+    async with Exchange(["BTC/USD"], seed=12, rate=0.0) as box:
+        key = Credentials(box.api_key, box.api_secret)
+        rest = RestClient(key, endpoints=Endpoints(rest_url=box.rest_url), nonces=MemoryNonces(), nonce_unit="ns")
+        async with (
+            connect_trading(
+                ["BTC/USD"], rest=rest, journal=tmp_path / "orders.journal", ws_url=box.ws_auth_url,
+                public_ws_url=box.ws_url, rest_url=box.rest_url,
+            ) as trading,
+            coordinator_of(box, ["BTC/USD"], exchange_client=rest, trading=trading) as coordinator,
+        ):  # fmt: skip
+            assert coordinator.account is trading.account
+            order = await coordinator.orders.add_order(
+                symbol="BTC/USD", side="sell", order_type="market", order_qty="0.25"
+            )
+            await order.filled()
+            open_order = await coordinator.orders.add_order(
+                symbol="BTC/USD", side="buy", order_type="limit", order_qty="0.01", limit_price="30000"
+            )
+            await until(lambda: len(trading.account.open_orders()) == 1, 2)
+            told = await coordinator.get_open_orders(strict=True)
+            assert [each.order_id for each in told.orders] == [open_order.order_id]
+            assert told.source == "websocket"
+            balance = await coordinator.get_balance("BTC", strict=True)
+            assert (balance.source, balance.total) == ("websocket", box.account.balances["BTC"])
+        assert trading.account.quality == "stale", "closed by whoever gave it, after the coordinator"
+    with pytest.raises(ConfigError, match="trading"):
+        coordinator_of(box, ["BTC/USD"], exchange_client=rest, trading=trading, account=trading.account)

@@ -59,7 +59,7 @@ def test_the_contract_word_for_word() -> None:
         assert coordinator.live_ticker("XBTUSDT").symbol == "BTC/USDT"
         assert coordinator.instrument("BTC/USDT").base == "BTC"
         assert coordinator.client.has_key
-        with pytest.raises(ConfigError, match="OrderEntry"):
+        with pytest.raises(ConfigError, match="connect_trading"):
             _ = coordinator.orders
         await coordinator.close()
         await coordinator.close()
