@@ -128,7 +128,10 @@ def connect_paper(
     number = rng.getrandbits(64) if seed is None else seed
     plan = PaperPlan(names, balances, tier, Decimal(volume_usd), number, history_max)
     wire = PaperWire(latency_s=latency_ms / 1e3)
-    if not isinstance(journal, Journal):
+    if isinstance(journal, Journal):
+        if journal.name != MemoryStorage().name and not journal.name.endswith(SUFFIX):
+            raise ConfigError("journal", journal.name, f"in memory, or of a file *{SUFFIX}: paper knows no real order")
+    else:
         journal = Journal(MemoryStorage(), clock) if journal is None else f"{journal}{SUFFIX}"
     return PaperTrading(
         _account(plan, wire, clock, rng, ready_s, record, advanced),
