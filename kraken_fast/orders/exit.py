@@ -13,6 +13,7 @@ import asyncio
 import logging
 import signal
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
@@ -104,7 +105,10 @@ async def _settle(entry: OrderEntry, mine: Sequence[Order], policy: Policy) -> N
         return
     while left := [order for order in mine if order.state.may_be_live]:
         try:
-            await entry.cancel_order(order=left)
+            if _is_dear(entry, left) and not entry.table.external:  # all at once takes others' with them
+                await entry.cancel_all()
+            else:
+                await entry.cancel_order(order=left)
         except KrakenFastError as error:
             _log.warning("cancelling at the end: %s", error)
             await asyncio.sleep(0.5)
@@ -114,6 +118,15 @@ async def _settle(entry: OrderEntry, mine: Sequence[Order], policy: Policy) -> N
                 await order.done()
         if all(order.state is OrderState.UNKNOWN for order in left):
             await asyncio.sleep(0.25)
+
+
+def _is_dear(entry: OrderEntry, orders: Sequence[Order]) -> bool:
+    """Whether cancelling one by one takes more than a pair's counter has; all at once is a point a pair."""
+    costs: Counter[str] = Counter()
+    for order in orders:
+        costs[order.symbol] += entry.cancel_cost(order)
+    now_ns = entry.clock.monotonic_ns
+    return any(entry.table.budget.pair(symbol).wait_ns(cost, now_ns) > 0 for symbol, cost in costs.items())
 
 
 class ExitOnSignal:

@@ -15,6 +15,7 @@ from order_story import play
 from kraken_fast.errors import ClosedError
 from kraken_fast.orders.exit import ExitOnSignal, leave_market
 from kraken_fast.orders.live_order import Order
+from kraken_fast.sim.account import NewAccount
 
 
 async def two(world: OrderWorld) -> list[Order]:
@@ -47,6 +48,18 @@ def test_open_orders_are_left_or_cancelled_as_configured(policy: str, answer: An
             await world.entry.add_order(**world.buy())
 
     play(main, on_exit=policy)
+
+
+@pytest.mark.fault("P08", kind="D")
+def test_more_young_orders_than_the_counter_lets_cancel_one_by_one_are_cancelled_at_once() -> None:
+    async def main(world: OrderWorld) -> None:
+        for _ in range(25):  # 8 points each, of 60
+            await world.entry.add_order(**world.buy())
+        report = await leave_market(world.entry)
+        assert not report.was_cut and len(report.cancelled) == 25 and not world.account.live_orders()
+
+    key = NewAccount("main", {"USD": 100_000_000}, tier="starter")
+    play(main, accounts=[key], on_exit="cancel")
 
 
 @pytest.mark.fault("P08", kind="D")
