@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
@@ -108,8 +109,8 @@ def connect_trading(
             credentials, rest=rest, ws_url=ws_url, rest_url=rest_url, ca_file=ca_file, ready_s=ready_s, record=record,
             **advanced,
         )  # fmt: skip
-    elif rest is not None or credentials is not None:
-        raise ConfigError("account", "given", "left out with `credentials` and `rest`, for it has its own")
+    elif rest is not None or credentials is not None or record is not None:
+        raise ConfigError("account", "given", "left out with `credentials`, `rest` and `record`, for it has its own")
     if feed is None:
         line_of = {name: value for name, value in advanced.items() if name != "name"}
         feed = connect(symbols, ws_url=public_ws_url, rest_url=rest_url, ca_file=ca_file, ready_s=ready_s, **line_of)
@@ -215,12 +216,12 @@ class Trading:
         )
         try:
             await self._open_lines(self._orders)
+            if self.watchdog is not None:
+                self.watchdog.start()
         except BaseException:
             await self.close()
             raise
         self._is_open = True
-        if self.watchdog is not None:
-            self.watchdog.start()
 
     def _open_journal(self, path: str | Path) -> Journal:
         storage = FileStorage(path)
@@ -240,6 +241,13 @@ class Trading:
         try:
             if self._owns_account or not self.account.line.is_open:
                 await self.account.open()
+            await self._until_known(orders, starting)
+        finally:
+            starting.cancel()
+            await asyncio.wait([starting])
+
+    async def _until_known(self, orders: OrderEntry, starting: asyncio.Future[None]) -> None:
+        try:
             async with asyncio.timeout(self._known_s):
                 await starting
         except TimeoutError:
@@ -247,9 +255,6 @@ class Trading:
             raise OrderBlockedError(
                 f"{count} orders of an earlier run are not known after {self._known_s:g} s; the journal keeps them"
             ) from None
-        finally:
-            starting.cancel()
-            await asyncio.wait([starting])
 
     async def close(self) -> None:
         """End trading as the settings say, then close what was opened here. May be called again."""
@@ -262,20 +267,19 @@ class Trading:
             raise
 
     async def _end(self) -> None:
-        try:
-            if self._is_open and self._orders is not None:
-                self.report = await leave_market(self._orders, ask=self._ask, cut=self._cut)
-            elif self._orders is not None:  # it did not come up: nothing was placed, and nothing is to be cancelled
-                await self._orders.close()
-            if self.watchdog is not None:
-                await self.watchdog.stop()
-        finally:
-            if self._owns_account:
-                await self.account.close()
-            if self._owns_feed:
-                await self.feed.close()
+        async with AsyncExitStack() as last:  # from below: each ends whatever becomes of those before it
             if self._signals is not None:
-                self._signals.close()
+                last.callback(self._signals.close)
+            if self._owns_feed:
+                last.push_async_callback(self.feed.close)
+            if self._owns_account:
+                last.push_async_callback(self.account.close)
+            if self.watchdog is not None:
+                last.push_async_callback(self.watchdog.stop)
+            if self._orders is not None:
+                last.push_async_callback(self._orders.close)
+                if self._is_open:  # else nothing was placed, and nothing is to be cancelled
+                    self.report = await leave_market(self._orders, ask=self._ask, cut=self._cut)
 
     # Reading -------------------------------------------------------------------------------------------------
 

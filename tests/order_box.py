@@ -74,9 +74,9 @@ class WorldLine:
     def token(self) -> str:
         return self.session.token
 
-    def listen(self, listener: LineListener) -> None:
+    def listen(self, listener: LineListener | None) -> None:
         self._listener = listener
-        self.session.listen(self)
+        self.session.listen(None if listener is None else self)
 
     def gapless_since(self, monotonic_ns: int) -> bool:
         return self.session.gapless_since(monotonic_ns)

@@ -29,16 +29,17 @@ D = Decimal
 
 def trading_of(ex: Exchange, folder: Path, **others: Any) -> Trading:
     """Prepare trading on a box."""
-    rest = RestClient(
-        Credentials(ex.api_key, ex.api_secret),
-        endpoints=Endpoints(rest_url=ex.rest_url),
-        nonces=MemoryNonces(),
-        nonce_unit="ns",
-        settings=RestSettings(limits=False),
-    )
+    if "account" not in others:
+        others["rest"] = RestClient(
+            Credentials(ex.api_key, ex.api_secret),
+            endpoints=Endpoints(rest_url=ex.rest_url),
+            nonces=MemoryNonces(),
+            nonce_unit="ns",
+            settings=RestSettings(limits=False),
+        )
     others.setdefault("journal", folder / "orders.journal")
     return connect_trading(
-        [BTC], rest=rest, ws_url=ex.ws_auth_url, public_ws_url=ex.ws_url, rest_url=ex.rest_url, **others
+        [BTC], ws_url=ex.ws_auth_url, public_ws_url=ex.ws_url, rest_url=ex.rest_url, **others
     )
 
 

@@ -28,7 +28,7 @@ def sim(
     seed: Annotated[int, typer.Option(help="Of everything that happens by chance.")] = 0,
     rate: Annotated[float, typer.Option(help="Actions of the crowd per second and symbol.", min=0)] = 20.0,
     host: Annotated[
-        str, typer.Option(help="Address to bind. Nothing is authenticated: stay on loopback.")
+        str, typer.Option(help="Address to bind. Its key is printed, market data needs none: stay on loopback.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Of the WebSocket; 0 takes any free one.", min=0, max=PORT_MAX)] = 0,
     rest_port: Annotated[int, typer.Option(help="Of REST; 0 takes any free one.", min=0, max=PORT_MAX)] = 0,

@@ -71,6 +71,9 @@ CHANNELS = ("book", "ticker", "trade", "ohlc")
 SWITCHED = ("book", "ticker")
 """Channels whose source is chosen symbol by symbol; trades and candles are told whatever they come from."""
 
+ACCOUNT_WAIT_S = 3.0
+"""How long `start` waits for the account's line once the public ones deliver."""
+
 TICK_S = 0.1
 """How often is looked for what no event tells: silence, age, lag. REST is asked within this of the detection."""
 
@@ -257,7 +260,8 @@ class UnifiedDataCoordinator:
             self._judge()
             self._validator.start()
             if self._account_line is not None:
-                await self._account_line.settle(self._ready_s - (self._clock.monotonic_ns - begun_ns) / SECOND_NS)
+                left_s = self._ready_s - (self._clock.monotonic_ns - begun_ns) / SECOND_NS
+                await self._account_line.settle(min(left_s, ACCOUNT_WAIT_S))
         except BaseException:
             await self.close()
             raise

@@ -51,8 +51,8 @@ _log = logging.getLogger("kraken_fast.orders")
 REQ_ID_FIRST, REQ_ID_LAST = 2**30, 2**31 - 1
 """Numbers of our requests; those below belong to the line's subscriptions."""
 
-PING_S, PING_AGAIN_S = 10.0, 0.25
-"""The exchange's time is asked for this often; so soon again where the line took no ping."""
+PING_S = 10.0
+"""The exchange's time is asked for this often."""
 
 STAMP_NS = 1_000
 """Resolution of the exchange's stamps."""
@@ -140,6 +140,7 @@ class OrderCore:
 
         Raises:
             ClosedError: it was closed meanwhile.
+            ConfigError: another order entry trades over the line.
         """
         from .restore import restored  # noqa: PLC0415 - a start is rare, and the hot path needs none of it
 
@@ -147,8 +148,8 @@ class OrderCore:
         for order in restored(self._journal.past.records):
             self.table.restore(order, now_ns)
         self._blocked = "what an earlier run left open is not known yet"
-        self._ready = asyncio.get_running_loop().create_future()
         self._line.listen(self)
+        self._ready = asyncio.get_running_loop().create_future()
         if self._line.is_up:
             self.on_up()
         self._pump()
@@ -161,6 +162,8 @@ class OrderCore:
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._ready is not None:
+            self._line.listen(None)
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(ClosedError("order entry was closed while it was starting"))
             self._ready.exception()
@@ -276,7 +279,7 @@ class OrderCore:
         now_ns = self.clock.monotonic_ns
         self.table.sent(orders, now_ns, f"given to REST {endpoint}: the line took nothing")
         try:
-            result = await self._rest.call(endpoint, fields)
+            settle(await self._rest.call(endpoint, fields))
         except OutcomeUnknownError as error:
             for order in orders:
                 self.table.lose(order, str(error), self.clock.monotonic_ns)
@@ -290,12 +293,12 @@ class OrderCore:
                     self.table.lose(order, str(error), self.clock.monotonic_ns)
             else:
                 self.table.give_up(orders, error, self.clock.monotonic_ns)
-        except asyncio.CancelledError:
-            for order in orders:
-                self.table.lose(order, "order entry was closed before REST answered", self.clock.monotonic_ns)
+        except BaseException as error:
+            for order in orders:  # one whose answer was taken stays as it is
+                self.table.lose(order, f"REST's answer is not known: {type(error).__name__}", self.clock.monotonic_ns)
+            self._pump_soon()
             raise
         else:
-            settle(result)
             self._doubt_unheard(orders)
         self._pump()
 
@@ -443,14 +446,12 @@ class OrderCore:
         if not self._line.is_up:
             return
         req_id = self._next_req_id()
-        self._ping_due_ns = now_ns + PING_AGAIN_NS
+        self._ping_due_ns = now_ns + PING_AGAIN_NS  # soon, but not at once: a line may be up and take nothing
         if self._line.send(b'{"method":"ping","req_id":%d}' % req_id) == "written":
             self._ping_due_ns = now_ns + round(PING_S * SECOND_NS)
             self._pings[req_id] = now_ns
             while len(self._pings) > 16:
                 del self._pings[next(iter(self._pings))]
-        else:  # asked again soon, but not at once: a line may be up and take nothing
-            self._pinged_ns = now_ns - round((PING_S - PING_AGAIN_S) * SECOND_NS)
 
     def _begin_sweep(self, sweep: Sweep, now_ns: int) -> None:
         if self._rest is None:

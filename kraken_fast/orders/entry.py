@@ -441,7 +441,11 @@ class OrderEntry(CancelCalls, OrderCore):
             raise
         cost = cost_of("amend", now_ns - (live.acked_ns or live.changed_ns))
         pending = Pending("amend_order", now_ns, (live,), live.symbol, 1, cost, amending=live.amending)
-        outcome, req_id = self._send("amend_order", encoded, pending)
+        try:
+            outcome, req_id = self._send("amend_order", encoded, pending)
+        except BaseException:  # nobody knows how far it came
+            self.table.lose_amend(live, "the line failed while it was written", now_ns)
+            raise
         if outcome == "written":
             self._await_answer(req_id, now_ns + round(self.settings.answer_s * SECOND_NS))
         else:

@@ -15,9 +15,9 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from ..errors import KrakenFastError
+from ..errors import ConfigError, KrakenFastError
 from .entry import OrderEntry
 from .live_order import Order
 from .records import OrderState
@@ -68,7 +68,9 @@ async def leave_market(entry: OrderEntry, *, ask: Ask | None = None, cut: asynci
     was_cut = not work.done()
     for task in waits:
         task.cancel()
-    await asyncio.gather(*waits, return_exceptions=True)
+    failure, *_ = await asyncio.gather(*waits, return_exceptions=True)
+    if isinstance(failure, Exception):
+        _log.error("the end of trading failed; orders are as they were", exc_info=failure)
     report = ExitReport(
         policy=policy,
         open=tuple(order for order in mine if order.state.is_live),
@@ -88,7 +90,9 @@ async def leave_market(entry: OrderEntry, *, ask: Ask | None = None, cut: asynci
 def _policy_of(entry: OrderEntry, mine: Sequence[Order], ask: Ask | None) -> Policy:
     wanted = entry.settings.on_exit
     if wanted == "ask":
-        return "leave" if ask is None or not mine else ask(mine)
+        wanted = "leave" if ask is None or not mine else ask(mine)
+        if wanted not in get_args(Policy):
+            raise ConfigError("ask", wanted, f"a function that gives one of {', '.join(get_args(Policy))}")
     return wanted
 
 
@@ -131,6 +135,7 @@ class ExitOnSignal:
         self._cut = cut
         self._task = task
         self._ending: asyncio.Task[None] | None = None
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
         for number in SIGNALS:
             self._loop.add_signal_handler(number, self.on_signal, number)
 
@@ -152,9 +157,11 @@ class ExitOnSignal:
         self._ending = self._loop.create_task(self._run(), name="kraken_fast ends by signal")
 
     def close(self) -> None:
-        """Leave the signals to the system's own ways again."""
-        for number in SIGNALS:
+        """Leave the signals to whoever had them before."""
+        for number, handler in self._before.items():
             self._loop.remove_signal_handler(number)
+            if handler is not None:  # None: not Python's
+                signal.signal(number, handler)
 
     async def _run(self) -> None:
         try:

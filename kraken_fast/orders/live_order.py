@@ -120,8 +120,8 @@ class Order:
     """
 
     __slots__ = (
-        "__weakref__", "_cum_qty", "_exec_ids", "_fill_cost", "_fill_qty", "_fills", "_on_move", "_waiters", "acked_ns",
-        "amending", "changed_ns",
+        "__weakref__", "_cum_qty", "_exec_ids", "_fill_cost", "_fill_qty", "_fills", "_is_abandoned", "_on_move",
+        "_waiters", "acked_ns", "amending", "changed_ns",
         "cl_ord_id", "corrections", "cost", "deadline_epoch_ns", "deadline_ns", "error", "evidence", "fee_usd_equiv",
         "fees", "is_cancelling", "is_external", "is_nameless", "limit_price", "name", "order_id", "order_qty",
         "order_type", "order_userref", "params", "reason", "replaces", "sent_epoch_ns", "sent_ns", "side", "state",
@@ -158,6 +158,7 @@ class Order:
         self._fills: list[Fill] | None = None  # most orders have none while they are sent
         self._exec_ids: set[str] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._is_abandoned = False
         self._on_move: Callable[[Order, OrderState], None] | None = None
 
     def __repr__(self) -> str:
@@ -255,6 +256,8 @@ class Order:
         await self._change()
 
     async def _change(self) -> None:
+        if self._is_abandoned:
+            raise self._abandoned_error()
         waiter = asyncio.get_running_loop().create_future()
         if self._waiters is None:
             self._waiters = []
@@ -274,12 +277,16 @@ class Order:
                     waiter.set_result(None)
 
     def abandon(self) -> None:
-        """Order entry was closed: those who still wait are told."""
+        """Order entry was closed: those who wait are told, now or when they come."""
+        self._is_abandoned = True
         if self._waiters:
             waiters, self._waiters = self._waiters, None
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(ClosedError(f"order entry was closed; order {self.name} is {self.status}"))
+                    waiter.set_exception(self._abandoned_error())
+
+    def _abandoned_error(self) -> ClosedError:
+        return ClosedError(f"order entry was closed; order {self.name} is {self.status}")
 
     # Changing: for order entry -----------------------------------------------------------------------------------
 

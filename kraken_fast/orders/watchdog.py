@@ -17,6 +17,7 @@ Source: rest.md sections 3 and 9; issue "order entry".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -42,6 +43,9 @@ AGAIN_S = 1.0
 """Between attempts to cancel."""
 
 ATTEMPTS_MAX = 600
+
+LEAVE_S = 5.0
+"""How long `stop` waits for it to go: one that has fired stays until the exchange has confirmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +127,7 @@ class Watchdog:
         self._beat()
 
     async def stop(self) -> None:
-        """Watch no more: everything is in order."""
+        """Watch no more: everything is in order. Takes at most `LEAVE_S`."""
         if self._pipe < 0:
             return
         if self._timer is not None:
@@ -133,9 +137,19 @@ class Watchdog:
         self._pipe = -1
         loop = asyncio.get_running_loop()
         if self._thread is not None:
-            await loop.run_in_executor(None, self._thread.join)
+            await loop.run_in_executor(None, self._thread.join, LEAVE_S)
         if self._process is not None:
-            await loop.run_in_executor(None, self._process.wait)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await loop.run_in_executor(None, self._process.wait, LEAVE_S)
+        if self.is_running:
+            _log.error("the watchdog has fired, and goes on cancelling until the exchange confirms")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread or process lives."""
+        if self._thread is not None:
+            return self._thread.is_alive()
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int | None:
@@ -167,10 +181,12 @@ class Watchdog:
     def _start_process(self) -> None:
         """Start a process that survives us, in a session of its own: a signal to our group does not reach it."""
         reader, self._pipe = os.pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "kraken_fast.orders.watchdog"], stdin=reader, start_new_session=True
-        )
-        os.close(reader)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "kraken_fast.orders.watchdog"], stdin=reader, start_new_session=True
+            )
+        finally:
+            os.close(reader)
         orders = {
             "key_file": None if self._key_file is None else str(self._key_file),
             "rest_url": self._endpoints.rest_url,

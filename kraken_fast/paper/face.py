@@ -26,6 +26,7 @@ from ..auth import Credentials
 from ..config import PUBLIC_REST_URL, PUBLIC_WS_URL, Endpoints, RestSettings, check_number, check_symbols
 from ..core.capture import CaptureWriter
 from ..core.clock import Clock, SystemClock
+from ..core.handler import Callbacks
 from ..errors import ClosedError, ConfigError
 from ..events import SourceChange
 from ..feed import Feed, connect
@@ -128,7 +129,10 @@ def connect_paper(
     number = rng.getrandbits(64) if seed is None else seed
     plan = PaperPlan(names, balances, tier, Decimal(volume_usd), number, history_max)
     wire = PaperWire(latency_s=latency_ms / 1e3)
-    if not isinstance(journal, Journal):
+    if isinstance(journal, Journal):
+        if journal.name != MemoryStorage().name and not journal.name.endswith(SUFFIX):
+            raise ConfigError("journal", journal.name, f"in memory, or of a file *{SUFFIX}: paper knows no real order")
+    else:
         journal = Journal(MemoryStorage(), clock) if journal is None else f"{journal}{SUFFIX}"
     return PaperTrading(
         _account(plan, wire, clock, rng, ready_s, record, advanced),
@@ -228,6 +232,7 @@ class PaperTrading(Trading):
         self._wire = wire
         self._is_feed_ours = is_feed_ours
         self._exchange: PaperExchange | None = None
+        self._ears = Callbacks()
 
     @property
     def exchange(self) -> PaperExchange:
@@ -258,7 +263,8 @@ class PaperTrading(Trading):
             if self._is_feed_ours:
                 await self.feed.open()
             self._exchange = self._make_exchange()
-            self.feed.tap(self._exchange.ears())
+            self._ears = self._exchange.ears()
+            self.feed.tap(self._ears)
             self._wire.attach(self._exchange.core, self._exchange.refresh)
             self._exchange.wake = self._wire.wake
         except BaseException:
@@ -294,6 +300,7 @@ class PaperTrading(Trading):
         try:
             await super()._end()
         finally:
+            self._ears.book = self._ears.trade = None  # a feed that was given goes on
             await self._wire.close()
             if self._is_feed_ours:
                 await self.feed.close()

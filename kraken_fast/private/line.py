@@ -60,6 +60,10 @@ class TradingLine(Protocol):
         """Whether `executions` is up, and missed nothing since that time."""
         ...
 
-    def listen(self, listener: LineListener) -> None:
-        """Have everything told to a listener; there is one. A line that is up tells its snapshot anew."""
+    def listen(self, listener: LineListener | None) -> None:
+        """Have everything told to a listener, None for nobody. A line that is up tells its snapshot anew.
+
+        Raises:
+            ConfigError: somebody else listens; answers can be told to one only.
+        """
         ...

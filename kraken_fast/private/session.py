@@ -16,7 +16,7 @@ from typing import Protocol
 from ..config import Endpoints
 from ..core.balance_store import BalanceUpdate
 from ..core.execution import Execution
-from ..errors import ClosedError, TransportError
+from ..errors import ClosedError, ConfigError, TransportError
 from ..events import Event
 from ..session import Session, SessionSettings
 from ..subscription_records import Event as SubscriptionEvent
@@ -87,9 +87,16 @@ class PrivateSession(Session):
 
     # For order entry -----------------------------------------------------------------------------------------
 
-    def listen(self, listener: LineListener) -> None:
-        """Have everything told to a listener; there is one. A line that is up tells its snapshot anew."""
+    def listen(self, listener: LineListener | None) -> None:
+        """Have everything told to a listener; see `TradingLine`."""
+        if listener is not None and self._listener is not None:
+            raise ConfigError("account", "in use", "one that nobody else trades over: answers can be told to one only")
         self._listener = listener
+        self._is_told_up = False
+        if listener is None:
+            return
+        if self.status is not None:
+            listener.on_status(self.status)
         if "executions" in self._live_since_ns:
             self._begin_afresh("executions", "somebody listens from now on")
 

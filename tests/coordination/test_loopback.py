@@ -24,6 +24,7 @@ from kraken_fast import (
     connect_trading,
 )
 from kraken_fast.config import RestSettings
+from kraken_fast.coordination import coordinator as coordination
 from kraken_fast.core.latency import Histogram
 from kraken_fast.sim import Exchange
 from kraken_fast.sim.faces import PRIVATE
@@ -214,6 +215,26 @@ async def test_the_private_line_killed_on_real_sockets_is_read_around() -> None:
 
 
 @pytest.mark.both_loops
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1/v2", "silent"])
+async def test_a_private_host_that_cannot_be_reached_keeps_no_start_waiting(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(coordination, "ACCOUNT_WAIT_S", 0.2)
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1")
+    if url == "silent":
+        url = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}/v2"
+    async with Exchange(["BTC/USD"], seed=4, rate=0.0) as box:
+        key = Credentials(box.api_key, box.api_secret)
+        coordinator = coordinator_of(box, ["BTC/USD"], exchange_client=key, account_url=url)
+        async with asyncio.timeout(10):  # of the 15 s of `ready_s`
+            await coordinator.start()
+        assert coordinator.book("BTC/USD").quality == "live"
+        balance = await coordinator.get_balance("USD")
+        assert balance.source == "rest" and balance.total == box.account.balances["USD"]
+        await coordinator.close()
+    silent.close()
+
+
 async def test_orders_go_by_the_trading_that_was_given(tmp_path: Path) -> None:
     async with Exchange(["BTC/USD"], seed=12, rate=0.0) as box:
         key = Credentials(box.api_key, box.api_secret)

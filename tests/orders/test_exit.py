@@ -98,6 +98,19 @@ async def test_a_signal_ends_trading_then_the_task_and_a_second_one_cuts_it_shor
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.both_loops
+async def test_the_signals_go_back_to_whoever_had_them() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, mine := lambda *_: None)
+    try:
+        taken = ExitOnSignal.take(asyncio.Event().wait, asyncio.Event())
+        assert taken is not None and signal.getsignal(signal.SIGINT) is not mine
+        taken.close()
+        assert signal.getsignal(signal.SIGINT) is mine and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def test_a_signal_that_somebody_else_handles_is_left_to_them() -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, print)

@@ -13,8 +13,9 @@ from order_box import BTC, OrderWorld
 from order_story import play
 
 from kraken_fast.errors import OrderBlockedError, OutcomeUnknownError
-from kraken_fast.orders.records import Conditional, OrderState, Triggers
+from kraken_fast.orders.records import Conditional, NewOrder, OrderState, Triggers
 from kraken_fast.orders.rest_form import add_fields, amend_fields
+from kraken_fast.rest.http import HttpRequest, HttpResponse
 
 KINDS: list[dict[str, Any]] = [
     {},
@@ -81,6 +82,29 @@ def resting(world: OrderWorld, order: Any) -> list[Any]:
     live = world.account.live_orders()
     assert all(each.order_id != order.order_id for each in live)
     return live
+
+
+def test_an_answer_of_rest_that_cannot_be_read_leaves_no_order_waiting_for_ever() -> None:
+    async def main(world: OrderWorld) -> None:
+        fetch = world.port.fetch
+
+        async def garbled(request: HttpRequest) -> HttpResponse:
+            if not request.url.endswith("AddOrderBatch"):
+                return await fetch(request)
+            return HttpResponse(200, {}, b'{"error":[],"result":{"orders":[null,null]}}')
+
+        world.port.fetch = garbled  # type: ignore[method-assign]
+        world.line.refuses_writes = True
+        terms = {"side": "buy", "order_type": "limit", "order_qty": "0.001", "limit_price": "1000.0"}
+        orders = await world.entry.batch_add(symbol=BTC, orders=[NewOrder(**terms), NewOrder(**terms)])
+        assert [order.state for order in orders] == [OrderState.UNKNOWN] * 2
+        world.line.refuses_writes = False
+        for order in orders:
+            await order.resolved()
+        assert {order.state for order in orders} == {OrderState.NOT_PLACED}
+        assert len(world.unhandled) == 0
+
+    play(main)
 
 
 @pytest.mark.fault("O03", kind="D")

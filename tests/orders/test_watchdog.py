@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.errors import ConfigError, RequestTimeoutError
+from kraken_fast.orders import watchdog
 from kraken_fast.orders.watchdog import Watchdog, WatchdogSettings, cancel_until_done
 from kraken_fast.rest.endpoints import RestClient
 from kraken_fast.rest.nonce import MemoryNonces
@@ -126,6 +128,26 @@ async def test_a_thread_watches_and_never_renews() -> None:
     await dog.stop()
     await dog.stop()
     assert len(cancelled) == 1
+
+
+async def test_one_that_fired_and_is_not_confirmed_does_not_hold_up_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "LEAVE_S", 0.2)
+    confirmed = threading.Event()
+
+    async def cancel() -> None:
+        while not confirmed.is_set():  # the exchange does not answer
+            await asyncio.sleep(0.01)
+
+    dog = Watchdog(settings=WatchdogSettings(kind="thread", **BEATS), cancel=cancel)
+    dog.start()
+    while not dog.fired:
+        time.sleep(0.1)  # the loop hangs
+    try:
+        async with asyncio.timeout(5):
+            await dog.stop()
+        assert dog.is_running, "it goes on until it is confirmed"
+    finally:
+        confirmed.set()
 
 
 async def test_one_that_is_stopped_in_order_cancels_nothing() -> None:

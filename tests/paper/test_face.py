@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -210,10 +212,14 @@ async def test_a_feed_that_is_given_keeps_its_callbacks_and_stays_open() -> None
                 order = await trading.orders.add_order(symbol=BTC, side="buy", order_type="market", order_qty="0.001")
                 await order.filled()
                 assert trading.feed is feed
+            gone = weakref.ref(trading.exchange)
+            del trading
             count = len(books)
             ex.advance(5)
             await until(lambda: len(books) > count)
             assert feed.state == "live"
+            gc.collect()
+            assert gone() is None, "what has ended is not told of the market any more"
 
 
 @pytest.mark.parametrize(
