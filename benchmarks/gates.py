@@ -98,7 +98,8 @@ def failures(gates: Iterable[Gate], measured: dict[str, float], *, brief: bool =
     ]
 
 
-def _number(value: float, unit: str) -> str:
+def with_unit(value: float, unit: str) -> str:
+    """Write a figure with its unit, to three digits or so."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f} {unit}"
 
@@ -118,8 +119,8 @@ def _table(gates: Iterable[Gate], measured: dict[str, float], *, brief: bool) ->
         verdict = "[green]met[/]" if margin >= 1 else missed
         table.add_row(
             gate.promise,
-            f"{bound} {_number(gate.goal, gate.unit)}",
-            _number(measured[gate.figure], gate.unit),
+            f"{bound} {with_unit(gate.goal, gate.unit)}",
+            with_unit(measured[gate.figure], gate.unit),
             f"{margin:.2f}x",
             verdict if gate.basis == "ratio" else f"{verdict} [dim](reported only)[/]",
         )

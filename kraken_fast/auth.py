@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import os
 import stat
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -254,6 +253,8 @@ def _decoded(value: Secret) -> Secret:
 
 
 def _key_file(path: Path, *, allow_readable_by_others: bool) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - for a key file only; 2 ms of every import
+
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:

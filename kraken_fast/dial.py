@@ -14,7 +14,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -257,6 +256,10 @@ def read_refusal(error: picows.WSHandshakeError, wall_ns: int) -> tuple[int, flo
             after = value.decode("latin-1").strip()
     if after.isascii() and after.isdigit():
         return status, float(min(int(after[:10]), RETRY_AFTER_MAX_S))
+    if not after:
+        return status, None
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - for a refusal with a date; 3 ms of every import
+
     try:
         seconds = parsedate_to_datetime(after).timestamp() - wall_ns / SECOND_NS
     except (ValueError, OverflowError):

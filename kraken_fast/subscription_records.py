@@ -13,6 +13,7 @@ import orjson
 from .auth import Secret
 from .config import CHANNEL_PARAMETER, NEEDS_TOKEN, WITHOUT_SYMBOL
 from .errors import PERMISSION_WORDS, SubscriptionError
+from .light_dataclass import light_dataclass
 from .policy import SECOND_NS
 
 Key = tuple[str, str]
@@ -60,7 +61,7 @@ class EventKind(Enum):
     RECYCLE = "recycle"  # the line acknowledges and does not deliver: drop it and connect again
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to one subscription."""
 
@@ -75,7 +76,7 @@ class Event:
         return SubscriptionError(self.channel, self.symbol, self.reason)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ResyncHistory:
     """How often one book was resynced of late, and how its last snapshots did."""
 
@@ -89,7 +90,7 @@ class ResyncHistory:
         return self.bad_snapshots < 2 and len(self.begun_ns) < resyncs_max
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """One channel of one symbol."""
 
@@ -137,7 +138,7 @@ class Entry:
         self.asked = self.unserved = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """A subscribe or unsubscribe on its way, until each of its symbols is answered."""
 
@@ -211,7 +212,7 @@ class Queues:
         return is_subscribe, batch
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass(frozen=True, slots=True)
 class Answer:
     """What matters of the answer to a subscribe or unsubscribe."""
 

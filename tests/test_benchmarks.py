@@ -75,9 +75,13 @@ def test_only_a_ratio_beyond_its_tripwire_fails_a_brief_run(smoke: dict[str, Any
     assert smoke["status"] == bool(broken)
 
 
+FAR_FROM_PROMISED = {"account.executions_vs_orjson"}
+"""Less than half of the promise is reached: each of them is in the way of a release, none of a change."""
+
+
 def test_a_tripwire_lies_below_the_promise_but_not_far() -> None:
     for gate in GATES:
-        if "tripwire" in gate:
+        if "tripwire" in gate and gate["figure"] not in FAR_FROM_PROMISED:
             assert gate["basis"] == "ratio", gate
             goal = gate.get("at_least") or gate["at_most"]
             assert 0.6 <= (gate["tripwire"] / goal if "at_least" in gate else goal / gate["tripwire"]) < 1, gate
@@ -108,6 +112,11 @@ def test_figures_are_appended_never_overwritten(tmp_path: Path) -> None:
 def test_kept_results_can_be_read(path: Path) -> None:
     for line in path.read_text().splitlines():
         assert json.loads(line)["figures"]
+
+
+def test_the_readme_quotes_the_newest_results_of_a_whole_run() -> None:
+    done = run("benchmarks.readme", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_rivals_meet_on_the_same_frames() -> None:

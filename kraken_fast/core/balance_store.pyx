@@ -265,7 +265,7 @@ cdef class BalanceStore(Sequenced):
 
     def __init__(self, Line line=None):
         Sequenced.__init__(self, "balances", Line() if line is None else line)
-        self._assets = {}
+        self.begin_snapshot()
         self._entries = Ring(<int>ENTRIES_MAX)
 
     @property
@@ -330,13 +330,16 @@ cdef class BalanceStore(Sequenced):
         return OK
 
     cdef AssetBalance _find(self, BalanceUpdate update):
-        """The asset of a row, a new one if there is room. Names of up to eight bytes are compared as one integer."""
+        """The asset of a row, a new one if there is room. Names of up to eight bytes are compared as one integer.
+
+        Not those that end in a NUL, which the integer does not tell from the same without it.
+        """
         cdef const Value* name = update.value(BALANCE_ASSET)
         cdef AssetBalance held
         cdef uint64_t head = 0
         cdef int place = 0
         cdef str asset
-        if name is not NULL and name.size <= 8:
+        if name is not NULL and 0 < name.size <= 8 and name.text[name.size - 1]:
             memcpy(&head, name.text, name.size)
             place = <int>(head * <uint64_t>0x9E3779B97F4A7C15 >> 60)       # below ASSETS_NEAR
             if self._near[place] is not NULL and (<AssetBalance>self._near[place]).head == head:

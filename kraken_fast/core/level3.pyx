@@ -117,6 +117,8 @@ cdef class Level3Book(Level3):
     ):
         if not 1 <= depth <= DEPTH_MAX:
             raise ValueError(f"depth={depth}: must be 1 to {DEPTH_MAX}")
+        if not -1 <= price_scale <= SCALE_MAX or not -1 <= qty_scale <= SCALE_MAX:
+            raise ValueError(f"price_scale={price_scale}, qty_scale={qty_scale}: must be -1 to {SCALE_MAX}")
         self.symbol = symbol
         self.depth = depth
         self.line = Line() if line is None else line

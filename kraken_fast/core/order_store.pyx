@@ -22,15 +22,15 @@ from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 
 from .defs cimport FAILED, IGNORED, OK, Status
 from .execution cimport Execution, slot_of
 from .line cimport Line
-from .packed cimport Ring
+from .packed cimport Borrowed, Ring
 from .sequenced cimport Sequenced
 from .tables cimport (
-    EXEC_AVG_PRICE, EXEC_CL_ORD_ID, EXEC_CUM_COST, EXEC_CUM_QTY, EXEC_EXEC_TYPE, EXEC_LIMIT_PRICE,
+    EXEC_AVG_PRICE, EXEC_CL_ORD_ID, EXEC_COUNT, EXEC_CUM_COST, EXEC_CUM_QTY, EXEC_EXEC_TYPE, EXEC_LIMIT_PRICE,
     EXEC_ORDER_QTY, EXEC_ORDER_STATUS, EXEC_ORDER_TYPE, EXEC_ORDER_USERREF, EXEC_REASON, EXEC_SIDE, EXEC_SYMBOL,
     EXEC_TIMESTAMP, NUMBER_CUT, NUMBER_WIDE, Value, name_hash,
 )
@@ -164,7 +164,8 @@ cdef class AccountOrder:
         cdef uint64_t slots = execution.seen
         cdef Execution held
         cdef Teller* more
-        cdef int i, kept = 0
+        cdef Borrowed[EXEC_COUNT] gone           # SAFE: tellers share no slot, so there are at most that many
+        cdef int i, kept = 0, gone_count = 0
         if slots & SUMS and self.all_told >> EXEC_CUM_QTY & 1:
             held = self.told_at(EXEC_CUM_QTY)
             if not slots >> EXEC_CUM_QTY & 1 or _compare(execution, held, EXEC_CUM_QTY) < 0:
@@ -181,7 +182,8 @@ cdef class AccountOrder:
                 self.tellers[kept] = self.tellers[i]
                 kept += 1
             else:
-                Py_XDECREF(self.tellers[i].report)
+                gone[gone_count] = self.tellers[i].report
+                gone_count += 1
         self.teller_count = kept
         if slots:                        # SAFE: there was room for one more
             Py_INCREF(execution)
@@ -189,6 +191,8 @@ cdef class AccountOrder:
             self.tellers[kept].slots = slots
             self.teller_count += 1
         self.all_told |= slots
+        for i in range(gone_count):              # last: what a caller put into a report may call us as it goes
+            Py_XDECREF(gone[i])
         return OK
 
     cdef Execution told_at(self, int slot):
@@ -393,6 +397,8 @@ cdef class OrderStore(Sequenced):
         if closed_max < 1:
             raise ValueError(f"closed_max={closed_max}: must be at least 1")
         Sequenced.__init__(self, "executions", Line() if line is None else line)
+        memset(self._near, 0, sizeof(self._near))        # before what they point to goes, should this be called twice
+        self.open_count = 0
         self._orders = {}
         self._by_cl_ord_id = {}
         self._closed = deque()

@@ -215,7 +215,7 @@ cdef class Ring:
 def _as_text(name, value):
     if not isinstance(value, str):
         raise TypeError(f"{name}={value!r}: must be a str")
-    return value
+    return str.__str__(value)                # of a subclass too (an enum's member, say): the text alone
 
 
 def as_decimal(name, value):

@@ -79,9 +79,10 @@ cdef class Level3:
         return min(self.depth, <int>TOP) if self._doubtful else self.depth
 
     cdef object _best(self, const Ladder* side, int sign, bint qty):
-        cdef const Place* place = &side.places[side.count - 1]
+        cdef const Place* place
         if not side.count:
             return None
+        place = &side.places[side.count - 1]
         if qty:
             return self._decimal_qty(self._qty_from(self.levels[place.level].head, False))
         return fixed_decimal(sign * place.key, self.price_scale)

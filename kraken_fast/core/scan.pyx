@@ -198,17 +198,24 @@ cdef class Scanner:
 
     cdef void shrink(self) noexcept:
         """Give back what an unusually large message took, so that a line rests at a few KB."""
+        cdef void* smaller                   # NULL where memory is short: it stays as large as it is then
         if self._record_capacity > 64:
-            self._record_capacity = 4
-            self.records = <Record*>PyMem_Realloc(self.records, self._record_capacity * sizeof(Record))
+            smaller = PyMem_Realloc(self.records, 4 * sizeof(Record))
+            if smaller is not NULL:
+                self.records = <Record*>smaller
+                self._record_capacity = 4
             self.record_count = 0
         if self._level_capacity > 4096:
-            self._level_capacity = 64
-            self.levels = <RawLevel*>PyMem_Realloc(self.levels, self._level_capacity * sizeof(RawLevel))
+            smaller = PyMem_Realloc(self.levels, 64 * sizeof(RawLevel))
+            if smaller is not NULL:
+                self.levels = <RawLevel*>smaller
+                self._level_capacity = 64
             self.level_count = 0
         if self._item_capacity > 1024:
-            self._item_capacity = 8
-            self.items = <Item*>PyMem_Realloc(self.items, self._item_capacity * sizeof(Item))
+            smaller = PyMem_Realloc(self.items, 8 * sizeof(Item))
+            if smaller is not NULL:
+                self.items = <Item*>smaller
+                self._item_capacity = 8
             self.item_count = 0
         if self._unescaped_capacity > 65_536:
             PyMem_Free(self._unescaped)

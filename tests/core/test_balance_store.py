@@ -144,6 +144,25 @@ def test_random_ledgers_against_plain_sums() -> None:
     assert len(account.balances.entries) == 1_000
 
 
+def test_names_that_differ_in_a_nul_are_two_assets() -> None:
+    account = started()
+    for number, name in enumerate(("A", "A\0", "", "\0", "ABCDEFGH", "ABCDEFGH\0", "A", "A\0", "\0"), 1):
+        account.feed("balances", [entry(name, f"L{number}", "1", str(number))])
+    totals = account.balances.totals()
+    del totals["USD"], totals["BTC"]
+    assert totals == {"A": 7, "A\0": 8, "": 3, "\0": 9, "ABCDEFGH": 5, "ABCDEFGH\0": 6}
+
+
+def test_a_store_that_is_begun_anew_knows_nothing() -> None:
+    account = started()
+    store = account.balances
+    store.__init__()  # type: ignore[misc]
+    assert (store.assets, store.entries) == ((), ())
+    for name in ("USD", "BTC", "ETH"):
+        account.feed("balances", [entry(name, f"L{name}", "1", "7")])
+    assert store.totals() == {"USD": 7, "BTC": 7, "ETH": 7}
+
+
 def test_assets_are_bounded() -> None:
     account = Account()
     account.start([holding(f"A{number}", "1.0") for number in range(10_002)], "balances")

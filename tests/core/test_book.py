@@ -101,6 +101,12 @@ def test_depth_is_bounded(depth: int) -> None:
         OrderBook("A/B", depth)
 
 
+@pytest.mark.parametrize("scales", [(19, 0), (0, 19), (60, 60), (-2, 0), (0, -2)])
+def test_scales_are_those_of_an_int64(scales: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="-1 to 18"):
+        OrderBook("A/B", 10, price_scale=scales[0], qty_scale=scales[1])
+
+
 def test_integers_need_scales() -> None:
     with pytest.raises(ValueError, match="must be known"):
         OrderBook("A/B").apply_snapshot(BIDS, ASKS)

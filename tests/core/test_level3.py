@@ -365,6 +365,12 @@ def test_many_orders_at_one_price_and_in_all(portable: bool) -> None:
     assert twins.book.best_bid_qty == D("3000.0")
 
 
+@pytest.mark.parametrize("scales", [(19, 0), (0, 19), (60, 60), (-2, 0), (0, -2)])
+def test_scales_are_those_of_an_int64(scales: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="-1 to 18"):
+        Level3Book("A/B", 10, price_scale=scales[0], qty_scale=scales[1])
+
+
 def test_depths_are_those_that_can_be() -> None:
     for depth in (0, 1001):
         with pytest.raises(ValueError, match="depth"):

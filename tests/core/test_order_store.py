@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import Enum
 from itertools import permutations
 from typing import Any
 
@@ -268,6 +269,58 @@ def test_sums_do_not_round_where_a_default_context_would() -> None:
         account.report(**trade("O1", f"T{number}", qty, "1.0", None, cost=None))
     assert only(account).cum_qty == D("100000000000000.000000000000000002")
     assert only(account).cum_cost == D("100000000000000.000000000000000002")
+
+
+def test_a_store_that_is_begun_anew_knows_nothing() -> None:
+    account = started()
+    account.report(**pending())
+    before = only(account)
+    account.orders.__init__()  # type: ignore[misc]
+    assert account.orders.get("O1") is None
+    account.report(**pending())
+    assert account.orders.get("O1") not in (None, before)
+    assert only(account).is_open
+
+
+class Caller(str):
+    """A text that calls back as it goes."""
+
+    __slots__ = ("call",)
+    call: Any
+
+    def __del__(self) -> None:
+        self.call()
+
+
+def test_a_report_that_calls_the_store_as_it_goes_loses_nothing() -> None:
+    store = OrderStore()
+    asset, told = Caller("USD"), []
+
+    def call() -> None:
+        told.append(store.apply(Execution(order_id="O1", exec_type="new", fees=[], timestamp_ns=3)))
+
+    asset.call = call
+    store.apply(Execution(order_id="O1", exec_type="new", fees=[(asset, D(0))], timestamp_ns=1))
+    store.apply(Execution(order_id="O1", exec_type="new", symbol="BTC/USD", timestamp_ns=1, cum_qty=D(0)))
+    del asset
+    for number in range(300):  # more than are kept to tell copies by: the order alone holds its reports now
+        store.apply(Execution(order_id="O2", exec_type="new", timestamp_ns=number))
+    assert told == []
+    order = store.apply(Execution(order_id="O1", exec_type="new", fees=[], timestamp_ns=2))
+    assert told == [order]
+    assert order is not None
+    assert (order.symbol, order.cum_qty, order.told("timestamp_ns")) == ("BTC/USD", 0, 3)
+    store._check()  # type: ignore[attr-defined]
+
+
+def test_ids_may_be_members_of_an_enum() -> None:
+    class Mine(str, Enum):  # noqa: UP042 - whose str() is not its value
+        ID = "c1"
+
+    store = OrderStore()
+    order = store.apply(Execution(order_id="O1", exec_type="new", cl_ord_id=Mine.ID))
+    assert order is not None
+    assert store.by_cl_ord_id("c1") is order
 
 
 def test_an_order_cannot_be_made_without_its_id() -> None:

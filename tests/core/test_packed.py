@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from accountwire import Account, expected_fields, message, row_of_everything, taken_fields
+from accountwire import TEXT, Account, expected_fields, message, row_of_everything, taken_fields
 from judge import same
 
 from kraken_fast.core.packed import Fields, Packed, as_decimal, as_integer
@@ -27,6 +27,21 @@ def test_any_subset_of_members_survives_its_message() -> None:
     copies = [record.marked_recovered() for record in account.told]
     del account
     assert same([taken_fields(record) for record in copies], expected)
+
+
+def test_escaped_texts_that_fill_their_room_to_the_last_byte() -> None:
+    """Texts are copied 16 bytes at a time: the room for unescaped ones must be as much larger (seen by ASan)."""
+    sizes = [*[4_096] * 15, 120]  # after which the room for one of the longest is left, and not a byte more
+    texts = ["é" + "a" * (size - 2) for size in sizes] + ["é" + "a" * 4_094 + "\U0001f600"]
+    names = ["exec_type", "order_id", *sorted(TEXT - {"exec_type", "order_id", "exec_id"})]
+    row = dict(zip(names, texts, strict=False))
+    assert len(row) == 17
+    account = Account()
+    account.feed("executions", [row])
+    (record,) = account.told
+    assert taken_fields(record) == row
+    assert not account.decoder.feed(message("executions", [row | {"user": "é"}], 2))
+    assert "too much escaped text" in str(account.errors[-1])
 
 
 def test_the_base_is_empty() -> None:

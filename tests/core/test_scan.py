@@ -300,3 +300,28 @@ def test_a_text_with_good_escapes_is_read(kept: Kept) -> None:
     text = r"\ud83d\ude00\udbff\udfff\ud800\udc00\u00e9\u20ac\u0000\"\\\/\b\f\n\r\t\uFFFF"
     assert kept.decoder.feed(put(TRADE, "ord_type", f'"{text}"'), strict=True)
     assert kept.trades.recent()[-2].ord_type == json.loads(f'"{text}"')
+
+
+def test_memory_that_is_short_once_costs_a_message_and_no_more() -> None:
+    """Whatever allocation fails while a large book is read and its room given back: the next message is read."""
+    memory = pytest.importorskip("_testcapi")
+    levels = ",".join(f'{{"price":{price}.5,"qty":1.0}}' for price in range(5_000, 0, -1))
+    raw = b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[%s],"asks":[],"checksum":1}]}%s' % (
+        levels.encode(), b" " * 300_000,
+    )  # fmt: skip
+    outcomes = []
+    for at in range(100):
+        decoder = Decoder()
+        decoder.want_book("BTC/USD", 1_000)
+        memory.set_nomemory(at, at + 1)
+        try:
+            outcomes.append(decoder.feed(raw))
+        except MemoryError:
+            outcomes.append(None)
+        finally:
+            memory.remove_mem_hooks()
+        assert decoder.feed(BOOK, strict=True)
+        decoder.feed(raw)
+        assert decoder.feed(BOOK, strict=True)
+    assert None in outcomes[:50]
+    assert set(outcomes[50:]) == {outcomes[-1]} != {None}

@@ -1,0 +1,85 @@
+"""Write the newest kept figures into README.md: `python -m benchmarks.readme [--check]`.
+
+The table stands between two markers and is never edited by hand. `--check` writes nothing and fails where README and
+results differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from typing import Any
+
+from . import ROOT
+from .gates import HERE, Gate, load, with_unit
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- figures: python -m benchmarks.readme -->", "<!-- end of figures -->"
+
+QUOTED = (
+    "decode.book_ns", "decode.book_p99_ns", "decode.book_vs_orjson", "decode.book_vs_idiomatic",
+    "decode.symbols_1000_vs_orjson", "book.depth_1000_vs_10", "stores.trade_ns", "stores.ticker_ns", "stores.ohlc_ns",
+    "account.balances_ns", "account.executions_ns", "account.level3_ns", "delivery.callback_ns",
+    "memory.stores_depth_100_mb", "end_to_end.plain_per_cpu_s", "end_to_end.plain_vs_websockets",
+    "end_to_end.tls_per_cpu_s", "end_to_end.uvloop_plain_p50_us", "end_to_end.uvloop_tls_p50_us",
+    "coordinator.two_lines_vs_one", "orders.add_order_us", "import.beyond_picows_ms",
+)  # fmt: skip
+
+
+def newest() -> dict[str, Any]:
+    """Give the last run of all suites that was kept, on whatever machine."""
+    lines = [json.loads(line) for path in (HERE / "results").glob("*.jsonl") for line in path.read_text().splitlines()]
+    whole = [line for line in lines if set(QUOTED) <= line["figures"].keys()]
+    if not whole:
+        sys.exit("no whole run is kept; make one with `python -m benchmarks.gates --save RELEASE`")
+    return max(whole, key=lambda line: str(line["date"]))
+
+
+def row(gate: Gate, measured: float) -> str:
+    """Give one promise as a line of the table."""
+    bound = "at least" if gate.at_least is not None else "at most"
+    verdict = "" if gate.margin(measured) >= 1 else " (missed)"
+    return f"| {gate.promise} | {bound} {with_unit(gate.goal, gate.unit)} | {with_unit(measured, gate.unit)}{verdict} |"
+
+
+def section(run: dict[str, Any]) -> str:
+    """Give what stands between the markers."""
+    gates = {gate.figure: gate for gate in load()}
+    machine = run["machine"]
+    origin = f"{machine['cpu']}, Python {machine['python']}, commit {run['commit']}, by `{run['command']}`"
+    return "\n".join(
+        [
+            BEGIN,
+            f"Measured {run['date'][:10]} on {origin}.",
+            "",
+            "| what | promised | measured |",
+            "|---|---|---|",
+            *(row(gates[figure], run["figures"][figure]) for figure in QUOTED),
+            END,
+        ]
+    )
+
+
+def main() -> int:
+    """Write, or compare. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where they differ")
+    options = parser.parse_args()
+    old = README.read_text()
+    pattern = re.compile(re.escape(BEGIN) + ".*" + re.escape(END), re.DOTALL)
+    text = section(newest())
+    new, count = pattern.subn(lambda _: text, old)
+    if count != 1:
+        print(f"README.md needs one pair of markers: {BEGIN} ... {END}")
+        return 1
+    if options.check:
+        print(f"README.md {'quotes' if new == old else 'differs from'} the newest results")
+        return int(new != old)
+    README.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
