@@ -244,7 +244,7 @@ class Trading:
             await self._until_known(orders, starting)
         finally:
             starting.cancel()
-            await asyncio.wait([starting])
+            await asyncio.gather(starting, return_exceptions=True)  # whatever it raised was told above
 
     async def _until_known(self, orders: OrderEntry, starting: asyncio.Future[None]) -> None:
         try:
