@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from .light_dataclass import light_dataclass
 from .types import Quality
 
 HoldSource = Literal["rest", "orders", "none"]
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class AccountGap:
     """A private channel missed something.
 
@@ -33,7 +33,7 @@ class AccountGap:
     healed: bool
 
 
-@light_dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountBalance:
     """What an account has of an asset.
 

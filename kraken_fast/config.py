@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import ConfigError
-from .light_dataclass import light_dataclass
 from .names import canonical_symbol
 from .types import BOOK_DEPTHS, OHLC_INTERVALS
 
@@ -208,7 +208,7 @@ def from_mapping(settings: type[_Settings], values: Mapping[str, Any]) -> _Setti
     return settings(**values)
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Endpoints:
     """Where the exchange is. Plain text is for loopback alone."""
 
@@ -224,7 +224,7 @@ class Endpoints:
             raise ConfigError("ca_file", self.ca_file, "a path or None")
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LineSettings:
     """How one line connects, judges silence and bounds what the peer can make us hold."""
 
@@ -256,7 +256,7 @@ class LineSettings:
         check_number("unsent_bytes_max", self.unsent_bytes_max, 1024, 1 << 30, whole=True)
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SubscriptionSettings:
     """How subscriptions are asked for and how long each step may take."""
 
@@ -283,7 +283,7 @@ class SubscriptionSettings:
         check_number("resyncs_max", self.resyncs_max, 1, 100, whole=True)
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class RestSettings:
     """How the REST client waits, repeats, shares and bounds."""
 

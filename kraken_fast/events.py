@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
 from .account_records import AccountGap
@@ -19,11 +20,10 @@ from .core.execution import Execution
 from .core.level3 import Level3Snapshot
 from .core.market import Candle, TickerSnapshot, Trade
 from .errors import KrakenFastError, SubscriptionError
-from .light_dataclass import light_dataclass
 from .types import Gap, InstrumentUpdate, SystemStatus
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LineChange:
     """The line went from one state to another: down, backoff, connecting, live, suspect, closed."""
 
@@ -33,7 +33,7 @@ class LineChange:
     line: str = "A"
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A subscription that the exchange refused, or never served."""
 
@@ -41,7 +41,7 @@ class Refused:
     line: str = "A"
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SourceChange:
     """A symbol is served by another source: starting, websocket, rest, none."""
 
@@ -52,7 +52,7 @@ class SourceChange:
     reason: str
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Degraded:
     """A part is doubtful, and what is done about it: `component` names it, such as `line B book BTC/USD`."""
 
@@ -60,7 +60,7 @@ class Degraded:
     reason: str
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Filled:
     """Trades that no line told came from REST: ids `first` to `last`, both included."""
 
@@ -69,7 +69,7 @@ class Filled:
     last: int
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """The reader was too slow: this many one-by-one events were lost here."""
 

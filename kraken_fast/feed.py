@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -41,7 +42,6 @@ from .errors import (
 )
 from .events import Event, EventStream, LineChange
 from .fanout import Fanout
-from .light_dataclass import light_dataclass
 from .names import canonical_symbol
 from .session import Session, SessionSettings
 from .transport import LineState
@@ -54,7 +54,7 @@ CHANNELS = ("book", "ticker", "trade", "ohlc")
 _Store = TypeVar("_Store")
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FeedStats:
     """Counters of a feed since it was made."""
 

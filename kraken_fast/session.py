@@ -20,7 +20,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,6 @@ from .errors import (
     UsageError,
 )
 from .events import Event, LineChange, Refused
-from .light_dataclass import light_dataclass
 from .policy import SECOND_NS, AttemptBudget
 from .subscription_records import Event as SubscriptionEvent
 from .subscription_records import EventKind, Key
@@ -74,7 +73,7 @@ WATCH_S = 0.25
 """How often crossed books are looked for."""
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SessionSettings:
     """What a session is made with besides its address; None stands for the ordinary thing.
 

@@ -13,7 +13,6 @@ import orjson
 from .auth import Secret
 from .config import CHANNEL_PARAMETER, NEEDS_TOKEN, WITHOUT_SYMBOL
 from .errors import PERMISSION_WORDS, SubscriptionError
-from .light_dataclass import light_dataclass
 from .policy import SECOND_NS
 
 Key = tuple[str, str]
@@ -61,7 +60,7 @@ class EventKind(Enum):
     RECYCLE = "recycle"  # the line acknowledges and does not deliver: drop it and connect again
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to one subscription."""
 
@@ -212,7 +211,7 @@ class Queues:
         return is_subscribe, batch
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What matters of the answer to a subscribe or unsubscribe."""
 

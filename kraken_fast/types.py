@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
-
-from .light_dataclass import light_dataclass
 
 Quality = Literal["live", "stale", "unverified", "rest", "none"]
 """How far a value can be trusted. Only `live` is proven by the exchange's last message."""
@@ -32,7 +31,7 @@ class Level(NamedTuple):
     qty: Decimal
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Instrument:
     """A tradable pair, as the `instrument` channel tells it. Steps and minimums are in the pair's own units."""
 
@@ -54,7 +53,7 @@ class Instrument:
     position_limit_short: Decimal | None = None
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Asset:
     """A currency or token, as the `instrument` channel tells it."""
 
@@ -69,7 +68,7 @@ class Asset:
     multiplier: Decimal | None = None
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Ack:
     """The exchange's answer to one request, or to one symbol of a request.
 
@@ -93,7 +92,7 @@ class Ack:
     time_out_ns: int | None
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SystemStatus:
     """State of the trading engine: online, cancel_only, post_only, limit_only or maintenance.
 
@@ -109,7 +108,7 @@ class SystemStatus:
     emergency: tuple[Any, ...] = ()
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class InstrumentUpdate:
     """What one `instrument` message brought: the whole list (snapshot) or the changed entries."""
 
@@ -118,7 +117,7 @@ class InstrumentUpdate:
     assets: tuple[Asset, ...]
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Trades that were never delivered: ids `first` to `last`, both included."""
 
@@ -134,7 +133,7 @@ class Fee(NamedTuple):
     qty: Decimal
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Triggers:
     """What sets a stop or take-profit order off.
 
@@ -156,7 +155,7 @@ class Triggers:
     timestamp: str | None = None
 
 
-@light_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Contingent:
     """Template of the order that each fill of a conditional close creates."""
 

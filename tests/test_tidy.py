@@ -25,7 +25,7 @@ COLUMNS_MAX = 120
 
 # Which floor a module or package stands on: it imports from its own or from below.
 FLOORS = [
-    {"errors", "light_dataclass", "types", "names", "account_records"},
+    {"errors", "types", "names", "account_records"},
     {"core"},
     {"config", "policy", "auth"},
     {"rest"},
