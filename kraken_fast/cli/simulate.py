@@ -16,7 +16,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
-from rich.table import Table
 
 from ..core.clock import ManualClock
 from ..errors import ConfigError, StaleDataError, printable
@@ -31,6 +30,7 @@ from ..sim.shrink import shrink
 from ..sim.virtual import Timeline, VirtualLoop
 from ..sim.virtual import run as run_virtually
 from .output import Status, console, fail, one_line_errors, say
+from .tables import table
 
 OPEN_S = 30.0
 HEAL_S = 100.0
@@ -197,7 +197,8 @@ def simulate(
         chosen, wanted = strategy_of(strategy) if strategy else read_strictly, seeds_of(seeds)
         logging.getLogger("kraken_fast").setLevel(logging.CRITICAL)
         results = []
-        with Progress(console=console(), transient=True, disable=as_json) as progress:
+        out = console()
+        with Progress(console=out, transient=True, disable=as_json or not out.is_terminal) as progress:
             for seed in progress.track(wanted, description="seeds"):
                 results.append(World(draw(seed), chosen).run())
                 if as_json:
@@ -226,13 +227,11 @@ def _tell(results: list[Result], failed: list[Result], *, as_json: bool) -> None
     if as_json:
         say(json.dumps(found))
         return
-    table = Table(title="simulated")
-    table.add_column("what")
-    table.add_column("how much", justify="right")
+    drawn = table("simulated", "in all")
     for name, value in found.items():
         shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value:,}"
-        table.add_row(name.replace("_", " "), shown)
-    console().print(table)
+        drawn.add_row(name.replace("_", " "), shown)
+    console().print(drawn)
 
 
 def _explain(result: Result, chosen: Strategy, strategy: str, runs_max: int, *, as_json: bool) -> None:
