@@ -134,7 +134,7 @@ def test_trades_go_into_a_file_and_on_from_a_cursor(box: dict[str, str], tmp_pat
     ids = [int(row["trade_id"]) for row in rows]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     assert rows[0]["time"].endswith("Z")
-    line = run(box, "trades", "BTC/USD", "--since", "2020-01-01").splitlines()[0].split()
+    line = run(box, "trades", "BTC/USD", "--since", "1h").splitlines()[0].split()
     assert line[0] == str(ids[0])
     assert "left out with --csv" in run(
         box, "trades", "BTC/USD", "--since", "2020-01-01", "--csv", "a", "--parquet", "b", status=2
