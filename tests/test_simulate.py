@@ -46,7 +46,7 @@ def test_seeds_run_and_the_sum_is_told(tmp_path: Path) -> None:
 def test_a_careless_strategy_fails_with_a_small_plan_and_a_replay_command(tmp_path: Path) -> None:
     done = simulate("--seeds", "2-2", "--strategy", "strategies:careless", "--shrink-runs", "4", folder=tmp_path)
     assert done.returncode == 1
-    assert "StaleDataError" in done.stdout
+    assert "StaleDataError" in done.stdout and "at strategies.py:11\n" in done.stdout
     assert "Replay: kraken-fast simulate --seeds 2-2 --strategy strategies:careless" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -62,6 +62,6 @@ def test_wrong_arguments_are_refused() -> None:
     for text in ("x", "0", "5-4", ""):
         with pytest.raises(ConfigError):
             seeds_of(text)
-    for text in ("nowhere:nothing", "json:nothing", "json", "json:__name__"):
+    for text in ("nowhere:nothing", "json:nothing", "json", "json:__name__", "json:loads"):
         with pytest.raises(ConfigError):
             strategy_of(text)

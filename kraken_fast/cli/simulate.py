@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import logging
 import ssl
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,7 +101,7 @@ class World:
         try:
             run_virtually(self._loop, self._main())
         except Exception as error:  # noqa: BLE001 - whatever the strategy raises is its seed's result
-            result.failure = printable(f"{type(error).__name__}: {error}", 500)
+            result.failure = printable(f"{type(error).__name__}: {error}{_where(error, self._strategy)}", 500)
         stats = self._feed.stats()
         result.simulated_s = (self._timeline.now_ns - start_ns) / 1e9
         result.faults = self._stage.injected
@@ -143,6 +145,13 @@ class World:
                 raise AssertionError(f"{symbol} has the checksum {held}, the exchange's book {true}")
 
 
+def _where(error: Exception, strategy: Strategy) -> str:
+    """Say which line of the strategy's own file an error came through, if any."""
+    file = getattr(getattr(strategy, "__code__", None), "co_filename", "")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f", at {Path(file).name}:{lines[-1]}" if lines else ""
+
+
 def strategy_of(text: str) -> Strategy:
     """Find `module:callable`, the working folder's modules included.
 
@@ -155,7 +164,7 @@ def strategy_of(text: str) -> Strategy:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError("strategy", text, "module:callable, a coroutine function of a feed") from error
-    if not callable(found):
+    if not inspect.iscoroutinefunction(found):
         raise ConfigError("strategy", text, "module:callable, a coroutine function of a feed")
     chosen: Strategy = found
     return chosen

@@ -217,3 +217,11 @@ def test_the_reference_costs_no_server() -> None:
     script = "import sys, kraken_fast.sim as s; s.ReferenceBook(10); print('aiohttp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+async def test_tls_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    monkeypatch.delitem(sys.modules, "kraken_fast.sim.tls", raising=False)
+    with pytest.raises(ConfigError, match="pip install"):
+        async with Exchange(["BTC/USD"], tls=True):
+            pass
