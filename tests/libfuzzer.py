@@ -40,7 +40,15 @@ sys.path[:0] = [{tests!r}, {builds!r}]
 import kf_libfuzzer
 sys.setdlopenflags(sys.getdlopenflags() & ~0x100)
 from fuzz.targets import TARGETS
-kf_libfuzzer.run(["libfuzzer", *sys.argv[2:]], TARGETS[sys.argv[1]])
+import compiled
+kf_libfuzzer.run(["libfuzzer", *sys.argv[2:]], getattr(compiled, sys.argv[1], TARGETS[sys.argv[1]]))
+"""
+
+COMPILE = """
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+extension = Extension("compiled", [{source!r}], extra_compile_args=["-O2", "-w"], libraries=["z"])
+setup(name="compiled", ext_modules=cythonize([extension], build_dir={builds!r}, include_path=[{tree!r}]))
 """
 
 
@@ -53,6 +61,14 @@ def build_driver() -> None:
     include = sysconfig.get_path("include")
     command = ["clang", "-O1", "-shared", "-fPIC", "-shared-libsan", "-fsanitize=address", "-I", include, str(source)]
     subprocess.run([*command, library, "-lstdc++", "-lm", "-o", str(target)], check=True)
+
+
+def build_judges(tree: Path) -> None:
+    """Compile the targets whose judge is in C, without instruments: it is the core whose ways are to be found."""
+    source = str(HERE / "fuzz" / "compiled.pyx")
+    code = COMPILE.format(source=source, builds=str(BUILDS / "judges"), tree=str(tree))
+    command = [sys.executable, "-c", code, "-q", "build_ext", "--build-lib", str(BUILDS)]
+    subprocess.run([*command, "--build-temp", str(BUILDS / "judges")], cwd=tree, check=True)
 
 
 def run(target: str, *options: str, tree: Path, quiet: bool, judged: int = 1) -> tuple[int, str]:
@@ -119,6 +135,7 @@ def main() -> int:
     options = parser.parse_args()
     tree = build("fuzz")
     build_driver()
+    build_judges(tree)
     os.chdir(BUILDS)
     targets = NAMES if options.target == "all" else (options.target,)
     present = [each for each in targets if each in _present()]
