@@ -69,6 +69,8 @@ def rows(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
             f"{line['rate']:,}/s for {line['seconds']:g} s over {line['lines']} lines: {held}; "
             f"lost {line['lost']}, p99 age {line['age_p99_ms']} ms, memory +{line['growth_mib']} MiB"
         )
+        if "load_average" in line:
+            text += f" (load average {line['load_average']}{', run before all else' * line['is_real_time']})"
         yield "load", text, line["at"]
 
 
