@@ -100,7 +100,7 @@ def test_only_a_whole_sweep_a_minute_after_the_deadline_proves_absence() -> None
         due = s.at(now_s)
         if due.sweep is not None:
             asked.append(now_s)
-            assert due.sweep.since_s == EPOCH // S + 5 and due.sweep.until_s == EPOCH // S + 20
+            assert due.sweep.since_s == EPOCH // S + 8 and due.sweep.until_s == EPOCH // S + 17
             s.resolution.swept(due.sweep, [], round(now_s * S), round((now_s + 0.1) * S))
             assert due.sweep.with_fills == (now_s >= 75)
         now_s += 0.1
