@@ -41,7 +41,7 @@ from .pretrade import Quotes
 from .rate import TradingBudget
 from .records import OrderState
 from .request import Stamps, encode_request
-from .resolution import LAST_POINTS, PING_AGAIN_NS, Resolution, Sweep
+from .resolution import PING_AGAIN_NS, Resolution, Sweep
 from .rules import check_states
 from .settings import OrderSettings
 from .sweep import RestQueries, carry_out
@@ -445,7 +445,7 @@ class OrderCore:
         if due.ping or (self._line.is_up and now_ns >= self._ping_due_ns):
             self._ping()
         if self._rest is not None:
-            self._rest.reserve([(due_ns, LAST_POINTS) for due_ns in self.resolution.proofs_ns()])
+            self._rest.reserve(self.resolution.proofs())
         if due.sweep is not None:
             self._begin_sweep(due.sweep, now_ns)
         self._keep_journal(now_ns)

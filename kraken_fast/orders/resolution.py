@@ -10,11 +10,12 @@ Theory of operation. An order is *there* as soon as anything names it. That it i
   its way from the one list to the other is met; then fills, whose orders are looked up. REST was seen up to 60 s behind
   the engine: only a whole sweep that began 60 s after the deadline proves anything, all before only finds. Where the
   stream is back, the order was not among those it listed, and nothing opened from then to the deadline, it can only
-  have ended before: then 60 s after that list are enough, so that one sweep answers for all that a gap left open.
+  have ended before: then closed orders 60 s after that list are enough, and one sweep answers for all that a gap left
+  open. Open orders and fills are asked for besides while points last.
 - A change of terms, by the stream that came back and lists its order with the old ones, and is proven past the
   deadline; if these terms are none that it tells, by the list of the order's amends.
 
-Queries cost points that come back slowly. Each last sweep is announced, so that points are kept for it (`proofs_ns`);
+Queries cost points that come back slowly. Each last sweep is announced, so that points are kept for it (`proofs`);
 earlier ones are made if they can be afforded besides.
 
 A question that fails proves nothing and is asked again. An order that is known by its id and which the stream no
@@ -52,9 +53,8 @@ REST_LAG_S = 60.0
 PAUSES_S = (1.0, 2.0, 5.0, 13.0)
 """Between early sweeps, if they can be afforded."""
 
-EARLY_POINTS, LAST_POINTS = 5, 13
-"""What a sweep costs: open orders 1, closed ones 4; the last one fills 4 and orders by id 4 besides. The lowest tier
-has 15."""
+OPEN_POINTS, CLOSED_POINTS, FILLS_POINTS, IDS_POINTS = 1, 4, 4, 4
+"""What a sweep's questions cost. The lowest tier has 15, and gets one back in 3 s."""
 
 AGAIN_S, AGAIN_MAX_S = 1.0, 15.0
 """After a failed question, doubling."""
@@ -78,8 +78,9 @@ class Sweep:
     Attributes:
         order_ids: to be asked for by id.
         amends_of: ids of orders whose lists of amends are asked for.
-        since_s, until_s: open orders, and closed ones that were opened in this time of the exchange; None for not at
-            all, or for no end.
+        since_s, until_s: closed orders that were opened in this time of the exchange; None for not at all, or for no
+            end.
+        with_open: open orders before the closed ones.
         with_fills: fills too, and the orders of those that are not known.
     """
 
@@ -87,16 +88,22 @@ class Sweep:
     since_s: int | None
     until_s: int | None
     with_fills: bool
+    with_open: bool = True
     amends_of: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class _Search:
-    """What is being done about one order."""
+    """What is being done about one order.
+
+    Attributes:
+        proves: whether the sweep that is under way proves that it is not there, if it does not find it.
+    """
 
     order: Order
     is_amend: bool
     by_queries: bool = False
+    proves: bool = False
     sweeps: int = 0
     next_ns: int = 0
 
@@ -209,28 +216,31 @@ class Resolution:
             times.append(self._checks_ns)
         is_wanted = not self._is_sweeping and bool(ready or doubts)
         if is_wanted and not any(self._is_last(search, now_ns) for search in ready):
-            is_wanted = self._can_afford(EARLY_POINTS)
+            is_wanted = self._can_afford(OPEN_POINTS + CLOSED_POINTS)
         if is_wanted:
             due.sweep = self._plan(ready, doubts, now_ns)
             self._is_sweeping = True
             self.sweeps += 1
         else:  # one is under way, or one of these has to wait for points
             times = [each if each > now_ns else now_ns + SECOND_NS for each in times]
-            times += [each for each in self.proofs_ns() if each > now_ns]
+            times += [each for each, _ in self.proofs() if each > now_ns]
         if due.ping:
             self._pinged_ns = now_ns
         if times:
             due.next_ns = max(now_ns + 1_000_000, min(times))
         return due
 
-    def proofs_ns(self) -> list[int]:
-        """Give the monotonic times at which last sweeps are to begin, each for all that it can answer for."""
-        times: list[int] = []
+    def proofs(self) -> list[tuple[int, float]]:
+        """Give the monotonic times at which last sweeps are to begin, and their points; each answers for all it can."""
+        wanted: list[tuple[int, float]] = []
         for search in sorted(self._searches.values(), key=self._last_ns):
             is_placed = search.by_queries and _times_of(search)[1]
-            if is_placed and not (times and self._proves_ns(search) <= times[-1]):
-                times.append(self._last_ns(search))
-        return times
+            if is_placed and not (wanted and self._proves_ns(search) <= wanted[-1][0]):
+                points = IDS_POINTS if search.is_amend or search.order.is_nameless else 0
+                if not _is_by_id(search):
+                    points += CLOSED_POINTS if self._is_back(search) else OPEN_POINTS + CLOSED_POINTS + FILLS_POINTS
+                wanted.append((self._last_ns(search), points))
+        return wanted
 
     # The stream's proof ------------------------------------------------------------------------------------------
 
@@ -281,13 +291,16 @@ class Resolution:
 
     # Queries -----------------------------------------------------------------------------------------------------
 
+    def _is_back(self, search: _Search) -> bool:
+        """Whether an order can only have ended before the stream listed all open ones, if it was placed at all."""
+        sent_ns, _, _ = _times_of(search)
+        is_gapless = self._listed_ns > sent_ns and self._gapless_since(self._listed_ns)
+        return is_gapless and self._is_past(search) and not search.order.is_nameless and not search.is_amend
+
     def _proves_ns(self, search: _Search) -> int:
         """From when on a whole sweep proves that an order, or its new terms, are not there. See the module's text."""
-        sent_ns, from_ns, _ = _times_of(search)
-        is_back = self._listed_ns > sent_ns and self._gapless_since(self._listed_ns) and self._is_past(search)
-        if is_back and not search.order.is_nameless and not search.is_amend:
-            from_ns = min(from_ns, self._listed_ns)
-        return from_ns + self._lag_ns
+        deadline_ns = _times_of(search)[1]
+        return (min(deadline_ns, self._listed_ns) if self._is_back(search) else deadline_ns) + self._lag_ns
 
     def _last_ns(self, search: _Search) -> int:
         """When the last sweep for it is to begin."""
@@ -339,11 +352,12 @@ class Resolution:
             if not search.by_queries or not was_asked:
                 continue
             _, deadline_ns, _ = _times_of(search)
-            is_proof = search.order.order_id in ids if by_id else sweep.with_fills and not search.is_amend
+            is_proof = search.order.order_id in ids if by_id else not search.is_amend
             if search.order.is_nameless and not by_id:  # without its predecessor's end or presence nothing is proven
                 is_proof = is_proof and search.order.replaces in ids
-            if deadline_ns and began_ns >= self._proves_ns(search) and is_proof:
+            if search.proves and is_proof:
                 if by_id and not _can_be_shown(search.order):
+                    del self._searches[_key(search)]
                     self._table.settle_amend(search.order, "moot", now_ns, "nothing tells its terms", "query")
                     continue
                 where = "the order has not the new terms" if by_id else "not among open and closed orders nor fills"
@@ -392,21 +406,28 @@ class Resolution:
     def _plan(self, ready: list[_Search], doubts: list[Order], now_ns: int) -> Sweep:
         ids = [order.order_id for order in doubts if order.order_id is not None]
         ids += [search.order.order_id for search in ready if search.order.order_id and _is_by_id(search)]
+        for search in self._searches.values():
+            search.proves = search.by_queries and self._is_last(search, now_ns)
         names = [search for search in ready if not _is_by_id(search)]
         ids += [search.order.replaces for search in names if search.order.is_nameless and search.order.replaces]
         since_s: int | None = None
         until_s: int | None = None
-        with_fills = False
+        with_open = with_fills = False
         if names:
-            # Whoever is asked for by queries profits, due or not: one sweep answers for all.
+            # Whoever is asked for by queries profits, due or not: one sweep answers for all. The last one for some
+            # looks no further than they need, for each page costs as much.
             all_of = [search for search in self._searches.values() if search.by_queries and not _is_by_id(search)]
+            all_of = [search for search in all_of if search.proves] or all_of
             began_ns = min((search.order.sent_epoch_ns for search in all_of), default=0)
             since_s = max(0, began_ns // SECOND_NS - WINDOW_S)
             deadlines = [search.order.deadline_epoch_ns for search in all_of if not search.is_amend]
             if deadlines and min(deadlines) > 0:
                 until_s = max(deadlines) // SECOND_NS + WINDOW_S
-            with_fills = any(self._is_last(search, now_ns) for search in names)
-        return Sweep(tuple(dict.fromkeys(ids)), since_s, until_s, with_fills, self._amends_of(ready))
+            with_fills = any(search.proves for search in names)
+            with_open = not with_fills or not all(self._is_back(search) for search in all_of)
+            if with_fills and not with_open:
+                with_open = with_fills = self._can_afford(OPEN_POINTS + FILLS_POINTS)
+        return Sweep(tuple(dict.fromkeys(ids)), since_s, until_s, with_fills, with_open, self._amends_of(ready))
 
     def _amends_of(self, ready: list[_Search]) -> tuple[str, ...]:
         """Give the ids of orders whose changed terms no list of orders shows."""

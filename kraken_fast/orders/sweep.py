@@ -67,7 +67,8 @@ async def carry_out(rest: RestQueries, sweep: Sweep) -> Found:
             found[order.order_id] = order
 
     if sweep.since_s is not None:
-        add(await rest.fetch_open_orders())
+        if sweep.with_open:
+            add(await rest.fetch_open_orders())
         add(await _all_closed(rest, sweep.since_s, sweep.until_s))
         if sweep.with_fills:
             filled = await _all_filled(rest, sweep.since_s, sweep.until_s)
