@@ -131,6 +131,9 @@ class OrderCore:
         self._quotes = quotes
         self._rng = rng
         self._stamps = Stamps()
+        chance = rng.getrandbits(74)
+        self._names_run = f"7{chance >> 62:03x}-{0x8000 | chance >> 48 & 0x3FFF:04x}"
+        self._names_made = chance & 0xFFFF_FFFF_FFFF
         self._req_id = REQ_ID_FIRST
         self._answers_due: list[tuple[int, int]] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -103,6 +103,8 @@ class DecayingPoints:
 
     def wait_ns(self, cost: float, now_ns: int) -> int:
         """Nanoseconds until a call of this cost keeps below the threshold; 0 means now."""
+        if self._level + self._under_way + cost <= self.tier.points_max:
+            return 0  # even if nothing had decayed
         over = self.level(now_ns) + cost - self.tier.points_max
         # Whole nanoseconds, rounded up: one too early is one too many.
         return int(over * SECOND_NS / self.tier.decay_per_s) + 1 if over > 1e-9 else 0
