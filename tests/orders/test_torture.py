@@ -442,3 +442,17 @@ def test_orders_under_random_faults() -> None:
     assert total["crashes"] and total["drops"] and total["add, OutcomeUnknownError"]
     assert total["amends done"] and total["amend, OutcomeUnknownError"] and total["edit, answered"]
     note("orders under random faults", dict(sorted(total.items())))
+
+
+FOUND = {
+    23: "looking up orders by halves took the points of the proofs: late; amended below what was filled: not filled",
+}
+"""Seeds that broke something, kept for ever."""
+
+
+@pytest.mark.fault("O04", kind="D")
+@pytest.mark.parametrize("seed", FOUND)
+def test_found(seed: int) -> None:
+    run = Torture(seed, 500)
+    run.world.run(run.main())
+    assert not any(run.counts[name] for name in BAD), (FOUND[seed], run.wrong[:3])
