@@ -431,7 +431,7 @@ def _positive(field: str, value: Amount) -> Decimal:
 
 
 def _symbol(symbol: str) -> str:
-    if type(symbol) is not str or "/" not in symbol:
+    if type(symbol) is not str or "/" not in symbol or not symbol.isprintable():
         raise InvalidOrderError("symbol", symbol, "a pair such as BTC/USD")
     return symbol
 
