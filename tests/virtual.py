@@ -102,7 +102,7 @@ class VirtualPeer:
         self.loop.call_at(self._free_at, self._arrive)
 
     def _arrive(self) -> None:
-        self.transport._deliver(self._under_way.popleft())
+        self.transport.deliver(self._under_way.popleft())
 
     def text(self, text: bytes, *, delay_s: float = 0.0) -> None:
         self.send(frame(TEXT, text), delay_s=delay_s)

@@ -177,7 +177,7 @@ class PaperTransport(SocketlessTransport):
         if data is None:
             self.close()
         else:
-            self._deliver(data)
+            self.deliver(data)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes; after `close` they are dropped."""

@@ -355,7 +355,7 @@ class VirtualTransport(SocketlessTransport):
                 self.close()
         else:
             try:
-                self._deliver(data)
+                self.deliver(data)
             except Exception as error:  # noqa: BLE001 - as asyncio's own transports: the connection is lost
                 self._loop.call_exception_handler(
                     {"message": "a protocol failed on what it read", "exception": error, "transport": self}

@@ -51,7 +51,7 @@ class SocketlessTransport(asyncio.Transport):
         """Tell that a half-closed connection is not offered."""
         return False
 
-    def _deliver(self, data: bytes) -> None:
+    def deliver(self, data: bytes) -> None:
         """Give the protocol what came, in its own buffer if it has one."""
         protocol = self._protocol
         if not isinstance(protocol, asyncio.BufferedProtocol):

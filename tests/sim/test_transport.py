@@ -27,7 +27,7 @@ class Buffered(asyncio.BufferedProtocol):
 
 def test_what_does_not_fit_comes_in_parts_until_the_end() -> None:
     protocol = Buffered()
-    protocol.transport._deliver(b"up to an end, and what follows it")
+    protocol.transport.deliver(b"up to an end, and what follows it")
     assert protocol.data == b"up to an end"
 
 
