@@ -68,6 +68,9 @@ WINDOW_S = 2
 rest.md asks for 60 s because of the clock's doubt; here the times are the exchange's own, known within a second, and
 REST counts whole seconds. A narrow window keeps a sweep to one page where an account trades much."""
 
+EDIT_STEP_NS = SECOND_NS // 4
+"""The end of an edited order and the beginning of its successor lie no further apart in the exchange's time."""
+
 ORDER_IDS_MAX = 50
 
 
@@ -371,8 +374,12 @@ class Resolution:
                 search.next_ns = min(early_ns, last_ns)
 
     def _find_successor(self, order: Order, found: list[Any], now_ns: int) -> None:
-        """Find what an edit by REST made: the nameless order of its terms that was opened as its predecessor ended."""
-        if not any(info.order_id == order.replaces and info.status not in ("open", "pending") for info in found):
+        """Find what an edit by REST made: the nameless order of its terms that was opened as its predecessor ended.
+
+        The exchange does both in one step: what somebody else opened alike at another time is none.
+        """
+        ends_ns = [info.closed_ns for info in found if info.order_id == order.replaces and info.closed_ns]
+        if not ends_ns:
             return  # it rests there yet, or was not asked for
         first_ns = order.sent_epoch_ns - SECOND_NS
         fitting = [
@@ -384,10 +391,11 @@ class Resolution:
             == (order.symbol, order.side, order.order_type)
             and (info.qty, info.terms.price) == (order.order_qty, order.limit_price)
             and first_ns <= (info.opened_ns or 0) <= order.deadline_epoch_ns + SECOND_NS
+            and abs((info.opened_ns or 0) - ends_ns[0]) <= EDIT_STEP_NS
             and not self._table.is_ours(info.order_id)
         ]
         if fitting:
-            first = min(fitting, key=lambda info: info.opened_ns)
+            first = min(fitting, key=lambda info: abs(info.opened_ns - ends_ns[0]))
             order.add_evidence("query", now_ns, f"{first.order_id} took the place of {order.replaces}")
             self._table.accept(order, {"order_id": first.order_id}, now_ns)
 
