@@ -51,8 +51,12 @@ def rows(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
             ("violations", f"{run['violations']}"),
         ):
             yield name, text, run["at"]
-    if run := last.get("planted"):
-        yield "planted bugs caught", f"{run['caught']} of {run['planted']}, within {run['seeds_max']} seeds", run["at"]
+    planted = {line["bug"]: line for line in lines if line["what"] == "planted bug"}
+    if planted:
+        caught = [line for line in planted.values() if line["seed"] is not None]
+        seeds_max = max((line["seed"] + 1 for line in caught), default=0)
+        text = f"{len(caught)} of {len(planted)}, within {seeds_max} seeds; tests/planted.py --list names them"
+        yield "planted bugs caught", text, min(line["at"] for line in planted.values())
     targets: dict[str, tuple[int, int, str]] = {}
     for line in lines:
         if line["what"] == "fuzz":
@@ -69,6 +73,8 @@ def rows(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
             f"{line['rate']:,}/s for {line['seconds']:g} s over {line['lines']} lines: {held}; "
             f"lost {line['lost']}, p99 age {line['age_p99_ms']} ms, memory +{line['growth_mib']} MiB"
         )
+        if "load_average" in line:
+            text += f" (load average {line['load_average']}{', run before all else' * line['is_real_time']})"
         yield "load", text, line["at"]
 
 

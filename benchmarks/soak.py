@@ -4,11 +4,15 @@
     python -m benchmarks.soak --rate 100000 --seconds 10     a burst
     python -m benchmarks.soak --rate 10000 --minutes 30 --kill-every 20
     python -m benchmarks.soak --slow-reader 100              and somebody who reads so many events a second
+    chrt -f 1 python -m benchmarks.soak                      on a machine that others use too
 
 A server in a process of its own sends the same frames over every line, each with the time of its sending as its
 exchange time: the age of a state is the time from there to the callback, on one clock. With --kill-every it closes one
 of the lines in turn. A state that was sent on a line that lived and never told is lost; it fails the run, and so does
 an age or a growth of memory beyond its bound. The sum goes to --results, which benchmarks/reliability.py reads.
+
+Where others want the processors, ages are the scheduler's: a kernel that does not preempt lets whoever wakes wait for a
+tick or more, and nice counts within one session only. `chrt` puts the run before all else; the sum says so.
 """
 
 from __future__ import annotations
@@ -246,6 +250,7 @@ async def measure(options: argparse.Namespace, server: subprocess.Popen[str]) ->
         "kills": facts["kills"], "went_back": client.went_back,
         **{f"age_p{name}_ms": round(ages[min(len(ages) - 1, int(len(ages) * part))] / 1000, 3)
            for name, part in (("50", 0.5), ("99", 0.99), ("999", 0.999))},
+        "load_average": round(os.getloadavg()[0], 1), "is_real_time": os.sched_getscheduler(0) != os.SCHED_OTHER,
         "growth_mib": round(peak_mib - base_mib, 1), "notices": client.notices, "slow_reader": client.slow,
     }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,13 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def imports_of(path: Path) -> list[tuple[str, int]]:
     """Give every module that a file imports or cimports, absolute and dotted, with its line."""
+    return list(_imports_in(path))
+
+
+def _imports_in(path: Path) -> Iterator[tuple[str, int]]:
     package = list(path.relative_to(ROOT).parent.parts)
     if path.suffix in (".py", ".pyi"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -107,6 +113,7 @@ def ours_of(path: Path) -> Iterator[tuple[list[str], int]]:
             yield parts[1:], line
 
 
+@cache
 def code_of(path: Path) -> str:
     """Give a file without its comments and docstrings."""
     text = re.sub(r'[rb]?"""(?:[^"\\]|\\.|"(?!""))*"""', '""', path.read_text())

@@ -177,7 +177,7 @@ class UnifiedDataCoordinator:
             self._judge,
         )
         self._clock = self._lines.clock
-        self._arbiter = self._lines.arbiter
+        self._delivery.arbiter = self._arbiter = self._lines.arbiter
         self._rest = RestSource(
             self._client,
             self._clock,
@@ -257,6 +257,8 @@ class UnifiedDataCoordinator:
         try:
             await self._until_ready(ready)
             self._is_ready = True
+            for measured in self._availability.values():
+                measured.begin(self._clock.monotonic_ns)
             self._judge()
             self._validator.start()
             if self._account_line is not None:
@@ -550,30 +552,16 @@ class UnifiedDataCoordinator:
                 self._update(channel, symbol, now_ns, is_live=symbol not in lost)
             if self._is_ready:
                 self._rest.want(channel, lost)
-        if not self._is_ready:
-            return
-        if "trade" in self.channels:
-            self._rest.want("trade", () if self._lines.is_any_alive else self.symbols)
-        for channel in self._off:
-            self._measure(channel)
-
-    def _measure(self, channel: str) -> None:
-        missing = [symbol for symbol in self._off[channel] if not self._is_available(channel, symbol)]
-        self._availability[channel].measure(missing, self._clock.monotonic_ns)
-
-    def _is_available(self, channel: str, symbol: str) -> bool:
-        """Whether a reader could be served within `max_age_ms`, by a line or by REST."""
-        if self._reader.lines_quality(channel, symbol) == "live":
-            return True
-        held = self._rest.value(channel, symbol)
-        return held is not None and held[1] <= self._max_age_ms
+        if self._is_ready and "trade" in self.channels:
+            self._rest.want("trade", () if self._lines.is_any_alive else self._everything)
 
     def _update(self, channel: str, symbol: str, now_ns: int, *, is_live: bool) -> None:
         switch = self._switches[channel, symbol]
         old = switch.source
         held = self._rest.value(channel, symbol)
-        has_rest = held is not None and held[1] <= REST_AGE_MS
-        if switch.update(now_ns, is_live=is_live, has_rest=has_rest):
+        rest_ms = float("inf") if held is None else held[1]
+        self._availability[channel].look(symbol, now_ns, is_missing=not is_live and rest_ms > self._max_age_ms)
+        if switch.update(now_ns, is_live=is_live, has_rest=rest_ms <= REST_AGE_MS):
             reasons = {} if is_live else self._lines.reasons(channel, symbol)
             if switch.source is Source.NONE:
                 reasons["rest"] = self._rest.reason(channel, symbol)
@@ -588,12 +576,10 @@ class UnifiedDataCoordinator:
         """REST told something: it is delivered if no line could have."""
         if (channel, symbol) not in self._switches:
             return
-        is_live = self._reader.lines_quality(channel, symbol) == "live"
+        is_live = self._reader.is_live(channel, symbol)
         self._update(channel, symbol, self._clock.monotonic_ns, is_live=is_live)
         if not is_live:
             self._delivery.rest_value(channel, symbol, value)
-        if self._is_ready:
-            self._measure(channel)
 
     def _on_rest_trades(self, page: TradePage) -> None:
         offer_trades(self._arbiter, page.symbol, page.trades)

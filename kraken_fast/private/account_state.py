@@ -158,11 +158,15 @@ class AccountState:
 
     def _deliver(self, fills: list[Execution]) -> None:
         late = self._gap is None
+        strange = []
         for fill in fills:
             if fill.recovered:
+                if self._order_of(fill.order_id) is None:
+                    strange.append(fill.order_id)
                 self._line.take_recovered(fill)
             self.fills.append(fill)
             self._put_fill(fill)
+        self._lookup.look_up(strange)  # a fill does not say whether its order still lives
         if self.keeper.is_live and self._gap is not None:
             reason, since_ns, before = self._gap
             self._gap = None

@@ -176,3 +176,26 @@ def test_a_snapshot_that_leaves_open_orders_out_ends_none_of_them() -> None:
             assert order.status == "new"
 
     w.run(main())
+
+
+@pytest.mark.fault("O10", kind="D")
+def test_an_order_of_which_only_its_fills_are_told_does_not_stay_open() -> None:
+    """Filled and gone before we came, and so many fills ago that the snapshot has none of them."""
+    w = world()
+
+    async def main() -> None:
+        since_ns = w.clock.epoch_ns
+        await asyncio.sleep(2)
+        for qty, hits in (("0.1", 1), ("0.6", 60)):
+            order_id = w.limit("buy", qty, BID)
+            for _ in range(hits):
+                w.hit(order_id, "0.01" if hits > 1 else qty)
+        gone = next(iter(w.account.orders))
+        async with w.connect(since_ns=since_ns) as account:
+            await w.until(lambda: len(w.fills) == 61, 20.0)
+            assert account.order(gone) is not None
+            await w.until(lambda: account.open_orders() == (), 10.0)
+            assert account.order(gone).status == "filled"  # type: ignore[union-attr]
+        w.check_fills()
+
+    w.run(main())
