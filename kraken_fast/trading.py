@@ -179,8 +179,16 @@ class Trading:
     # Opening, closing ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        await self.open()
         self._signals = ExitOnSignal.take(self.close, self._cut)
+        try:
+            await self.open()
+        except BaseException as error:
+            if self._signals is None:
+                raise
+            self._signals.close()
+            if self._signals.number is None:
+                raise
+            raise SystemExit(128 + self._signals.number) from error
         return self
 
     async def __aexit__(
