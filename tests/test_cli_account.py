@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -94,3 +95,9 @@ def test_every_event_has_its_facts() -> None:
     }  # fmt: skip
     assert facts_of(Dropped(3)) == {"type": "dropped", "count": 3}
     assert (facts_of(LineChange("live", "down", "reset")) or {})["state"] == "down"
+
+
+def test_the_signals_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    RUNNER.invoke(app, ["account", "--sim", "--seconds", "0"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
