@@ -47,7 +47,7 @@ kf_libfuzzer.run(["libfuzzer", *sys.argv[2:]], getattr(compiled, sys.argv[1], TA
 COMPILE = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-extension = Extension("compiled", [{source!r}], extra_compile_args=["-O2", "-w"], libraries=["z"])
+extension = Extension("compiled", [{source!r}], extra_compile_args=[{optimize!r}, "-w"], libraries=["z"])
 setup(name="compiled", ext_modules=cythonize([extension], build_dir={builds!r}, include_path=[{tree!r}]))
 """
 
@@ -63,12 +63,14 @@ def build_driver() -> None:
     subprocess.run([*command, library, "-lstdc++", "-lm", "-o", str(target)], check=True)
 
 
-def build_judges(tree: Path) -> None:
+def build_judges(tree: Path, into: Path, optimize: str = "-O2") -> None:
     """Compile the targets whose judge is in C, without instruments: it is the core whose ways are to be found."""
-    source = str(HERE / "fuzz" / "compiled.pyx")
-    code = COMPILE.format(source=source, builds=str(BUILDS / "judges"), tree=str(tree))
-    command = [sys.executable, "-c", code, "-q", "build_ext", "--build-lib", str(BUILDS)]
-    subprocess.run([*command, "--build-temp", str(BUILDS / "judges")], cwd=tree, check=True)
+    work = into / "judges"
+    code = COMPILE.format(
+        source=str(HERE / "fuzz" / "compiled.pyx"), builds=str(work), tree=str(tree), optimize=optimize
+    )
+    command = [sys.executable, "-c", code, "-q", "build_ext", "--build-lib", str(into), "--build-temp", str(work)]
+    subprocess.run(command, cwd=into, check=True)
 
 
 def run(target: str, *options: str, tree: Path, quiet: bool, judged: int = 1) -> tuple[int, str]:
@@ -135,7 +137,7 @@ def main() -> int:
     options = parser.parse_args()
     tree = build("fuzz")
     build_driver()
-    build_judges(tree)
+    build_judges(tree, BUILDS)
     os.chdir(BUILDS)
     targets = NAMES if options.target == "all" else (options.target,)
     present = [each for each in targets if each in _present()]
