@@ -51,8 +51,12 @@ def rows(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
             ("violations", f"{run['violations']}"),
         ):
             yield name, text, run["at"]
-    if run := last.get("planted"):
-        yield "planted bugs caught", f"{run['caught']} of {run['planted']}, within {run['seeds_max']} seeds", run["at"]
+    planted = {line["bug"]: line for line in lines if line["what"] == "planted bug"}
+    if planted:
+        caught = [line for line in planted.values() if line["seed"] is not None]
+        seeds_max = max((line["seed"] + 1 for line in caught), default=0)
+        text = f"{len(caught)} of {len(planted)}, within {seeds_max} seeds; tests/planted.py --list names them"
+        yield "planted bugs caught", text, min(line["at"] for line in planted.values())
     targets: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         if line["what"] == "fuzz":

@@ -173,6 +173,13 @@ def check_ohlc_interval(interval: object) -> int:
     return interval
 
 
+def check_ticker_trigger(trigger: object) -> str:
+    """Return what makes the exchange tell a ticker, if it offers that."""
+    if trigger not in ("trades", "bbo"):
+        raise ConfigError("ticker_trigger", trigger, "trades or bbo")
+    return str(trigger)
+
+
 def check_channel_parameter(channel: str, given: Mapping[str, Any]) -> Any:
     """Return the value of the channel's parameter: the given one, checked, or the default.
 
@@ -192,8 +199,8 @@ def check_channel_parameter(channel: str, given: Mapping[str, Any]) -> Any:
         return check_level3_depth(value)
     if channel == "ohlc":
         return check_ohlc_interval(value)
-    if channel == "ticker" and value not in ("trades", "bbo"):
-        raise ConfigError(name, value, "trades or bbo")
+    if channel == "ticker":
+        return check_ticker_trigger(value)
     if channel == "instrument" and not isinstance(value, bool):
         raise ConfigError(name, value, "True or False")
     return value

@@ -3,10 +3,11 @@
     python tests/planted.py                     all bugs of planted_bugs.toml, up to 200 seeds each
     python tests/planted.py "gap in trades"     those whose name holds this
     python tests/planted.py --seeds 50 --jobs 2
+    python tests/planted.py --list              what caught each when it was last hunted; plants nothing
 
 A bug in Python is a change of text; one in the compiled core is compiled anew, that module alone, with -O1. Prints each
-bug with the first seed that caught it and what it broke. Exit status 1 if one slips through, or no longer fits the
-source.
+bug with a seed that caught it and what it broke: the one of the last time is tried first, then all in their order. Exit
+status 1 if one slips through, or no longer fits the source.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from results import append
+from results import append, read
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "kraken_fast"
+RESULTS = ROOT / "benchmarks" / "reliability.jsonl"
 SECONDS_MAX = 1800
 """For one bug: 200 seeds take a few minutes on a quiet machine."""
 
@@ -124,35 +127,46 @@ def run(command: list[str], where: Path, **environment: str) -> subprocess.Compl
     )
 
 
-def judge(bug: Bug, seeds: int) -> Verdict:
+def judge(bug: Bug, seeds: int, tried_first: int | None = None) -> Verdict:
     """Plant a bug and run seeds until one catches it."""
     begun = time.monotonic()
+    verdict = Verdict(bug, None, "", 0.0)
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        package = copy_package(Path(folder))
         try:
-            plant(bug, package)
-        except (MisfitError, subprocess.CalledProcessError) as error:
-            told = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
-            return Verdict(bug, None, told[-300:], time.monotonic() - begun)
-        command = [
-            sys.executable, str(ROOT / "tests" / "simulate.py"), "--seeds", str(seeds), "--jobs", "1", "--fail-fast",
-            "--shrink-runs", "0", "--who", bug.who,
-        ]  # fmt: skip
-        environment = {**os.environ, "PYTHONPATH": folder, "PYTHONSAFEPATH": ""}
-        try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
-            )
+            plant(bug, copy_package(Path(folder)))
+            if tried_first is not None:
+                verdict.seed, verdict.word = hunt(bug, f"{tried_first}-{tried_first}", folder)
+            if verdict.seed is None:
+                verdict.seed, verdict.word = hunt(bug, str(seeds), folder)
+        except MisfitError as error:
+            verdict.word = str(error)
+        except subprocess.CalledProcessError as error:
+            verdict.word = str(error.stderr)[-300:]
         except subprocess.TimeoutExpired:
-            return Verdict(bug, None, f"ran for {SECONDS_MAX} s", time.monotonic() - begun)
-    seconds = time.monotonic() - begun
+            verdict.word = f"ran for {SECONDS_MAX} s"
+    verdict.seconds = time.monotonic() - begun
+    return verdict
+
+
+def hunt(bug: Bug, seeds: str, folder: str) -> tuple[int | None, str]:
+    """Run seeds against the package in a folder; give the first that fails and what it broke, or what else happened."""
+    command = [
+        sys.executable, str(ROOT / "tests" / "simulate.py"), "--seeds", seeds, "--jobs", "1", "--fail-fast",
+        "--shrink-runs", "0", "--who", bug.who,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": folder, "PYTHONSAFEPATH": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     if not done.stdout:
-        return Verdict(bug, None, done.stderr[-300:], seconds)
+        return None, done.stderr[-300:]
     lines = done.stdout.splitlines()
     failing = json.loads(lines[-1])["failing_seeds"]
-    if not failing:
-        return Verdict(bug, None, "", seconds)
-    return Verdict(bug, failing[0], lines[0].partition("FAILED: ")[2], seconds)
+    return (failing[0], lines[0].partition("FAILED: ")[2]) if failing else (None, "")
+
+
+def last_verdicts(path: Path) -> dict[str, dict[str, Any]]:
+    """Read what became of each bug that there is when it was hunted last."""
+    names = {bug.name for bug in read_bugs()}
+    return {line["bug"]: line for line in read(path) if line["what"] == "planted bug" and line["bug"] in names}
 
 
 def chosen(names: Iterable[str]) -> list[Bug]:
@@ -161,27 +175,41 @@ def chosen(names: Iterable[str]) -> list[Bug]:
     return [bug for bug in read_bugs() if not wanted or any(part in bug.name for part in wanted)]
 
 
+def tell(name: str, seed: int | None, word: str, more: str) -> None:
+    """Print one row."""
+    caught = f"seed {seed}: {word}" if seed is not None else f"NOT CAUGHT {word}"
+    print(f"{name:70} {caught:24} {more}", flush=True)
+
+
 def main() -> int:
     """Plant all, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--results", type=Path)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="each verdict is appended here")
     options = parser.parse_args()
-    bugs = chosen(options.names)
-    verdicts = []
+    bugs, known = chosen(options.names), last_verdicts(options.results)
+    if options.list:
+        for bug in bugs:
+            line = known.get(bug.name, {"seed": None, "word": "", "at": "never hunted"})
+            tell(bug.name, line["seed"], line["word"], line["at"][:16])
+        caught_count = sum(known.get(bug.name, {}).get("seed") is not None for bug in bugs)
+        print(f"{caught_count} of {len(bugs)} planted bugs caught")
+        return int(caught_count < len(bugs))
+    caught_count = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(lambda bug: judge(bug, options.seeds), bugs):
-            verdicts.append(verdict)
-            caught = "NOT CAUGHT" if verdict.seed is None else f"seed {verdict.seed}: {verdict.word}"
-            told = verdict.word if verdict.seed is None else ""
-            print(f"{verdict.bug.name:70} {caught:24} {verdict.seconds:6.1f} s {told}", flush=True)
-    caught_count = sum(verdict.seed is not None for verdict in verdicts)
+        for verdict in pool.map(
+            lambda bug: judge(bug, options.seeds, known.get(bug.name, {}).get("seed")), bugs
+        ):
+            caught_count += verdict.seed is not None
+            tell(verdict.bug.name, verdict.seed, verdict.word, f"{verdict.seconds:.1f} s")
+            append(
+                options.results, "planted bug", bug=verdict.bug.name, seed=verdict.seed, word=verdict.word,
+                seeds_max=options.seeds,
+            )  # fmt: skip
     print(f"{caught_count} of {len(bugs)} planted bugs caught within {options.seeds} seeds")
-    if options.results is not None:
-        seeds = {verdict.bug.name: verdict.seed for verdict in verdicts}
-        append(options.results, "planted", planted=len(bugs), caught=caught_count, seeds_max=options.seeds, seeds=seeds)
     return int(caught_count < len(bugs))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kraken_fast.cli.simulate import World, read_strictly, seeds_of, strategy_of
+from kraken_fast.cli.simulate import World, plans_of, read_strictly, seeds_of, strategy_of
 from kraken_fast.errors import ConfigError
 from kraken_fast.sim.plan import draw
 
@@ -25,6 +25,13 @@ async def careless(feed):
         for symbol in feed.symbols:
             feed.book(symbol, strict=True)      # StaleDataError, as soon as a line is lost
         await asyncio.sleep(0.01)
+
+async def particular(feed):
+    assert feed.symbols == ("BTC/USD", "ETH/USD"), feed.symbols
+    async for event in feed:
+        if type(event).__name__ == "Trade":
+            return
+    raise AssertionError("no trade came")
 """
 
 
@@ -47,8 +54,18 @@ def test_a_careless_strategy_fails_with_a_small_plan_and_a_replay_command(tmp_pa
     done = simulate("--seeds", "2-2", "--strategy", "strategies:careless", "--shrink-runs", "4", folder=tmp_path)
     assert done.returncode == 1
     assert "StaleDataError" in done.stdout
-    assert "Replay: kraken-fast simulate --seeds 2-2 --strategy strategies:careless" in done.stdout
+    assert "strategies.py:11: feed.book(symbol, strict=True)" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+    assert "Replay: kraken-fast simulate --plan plan-2.json --strategy strategies:careless\n" in done.stdout
+    again = simulate("--plan", "plan-2.json", "--strategy", "strategies:careless", "--json", folder=tmp_path)
+    told = json.loads(again.stdout.splitlines()[0])
+    assert told["failure"] and told["failure"] in done.stdout
+
+
+def test_a_strategy_gets_the_markets_and_channels_it_asks_for(tmp_path: Path) -> None:
+    options = ("--symbols", "BTC/USD,ETH/USD", "--channels", "book,trade")
+    done = simulate("--seeds", "1", "--strategy", "strategies:particular", *options, "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_one_seed_is_one_result() -> None:
@@ -62,6 +79,8 @@ def test_wrong_arguments_are_refused() -> None:
     for text in ("x", "0", "5-4", ""):
         with pytest.raises(ConfigError):
             seeds_of(text)
+    with pytest.raises(ConfigError, match="plan"):
+        plans_of("1", "", "", Path(__file__))
     for text in ("nowhere:nothing", "json:nothing", "json", "json:__name__"):
         with pytest.raises(ConfigError):
             strategy_of(text)

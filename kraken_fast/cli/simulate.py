@@ -8,8 +8,9 @@ import json
 import logging
 import ssl
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -26,11 +27,11 @@ from ..sim.acts import Stage
 from ..sim.core import ExchangeCore
 from ..sim.feedbook import book_checksum
 from ..sim.network import HOST, Network
-from ..sim.plan import Plan, draw
+from ..sim.plan import EVENTS_PER_S, Plan, draw
 from ..sim.shrink import shrink
 from ..sim.virtual import Timeline, VirtualLoop
 from ..sim.virtual import run as run_virtually
-from .output import Status, console, fail, one_line_errors, say
+from .output import Status, console, fail, one_line_errors, say, symbol_list
 
 OPEN_S = 30.0
 HEAL_S = 100.0
@@ -41,7 +42,7 @@ Strategy = Callable[[Feed], Awaitable[None]]
 
 @dataclass(slots=True)
 class Result:
-    """What became of one seed; `failure` is empty when it held."""
+    """What became of one seed; `failure` is empty when it held, else it says what, after how long, and where."""
 
     seed: int
     simulated_s: float = 0.0
@@ -99,7 +100,9 @@ class World:
         try:
             run_virtually(self._loop, self._main())
         except Exception as error:  # noqa: BLE001 - whatever the strategy raises is its seed's result
-            result.failure = printable(f"{type(error).__name__}: {error}", 500)
+            at_s = (self._timeline.now_ns - start_ns) / 1e9
+            told = printable(f"{type(error).__name__}: {error}", 500)
+            result.failure = f"{told}; after {at_s:.3f} s{_place_of(error)}"
         stats = self._feed.stats()
         result.simulated_s = (self._timeline.now_ns - start_ns) / 1e9
         result.faults = self._stage.injected
@@ -143,6 +146,14 @@ class World:
                 raise AssertionError(f"{symbol} has the checksum {held}, the exchange's book {true}")
 
 
+def _place_of(error: BaseException) -> str:
+    """Say where in the strategy's own code an exception came from; nothing if it came from ours."""
+    ours = str(Path(__file__).parent.parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    frames = [frame for frame in frames if Path(frame.filename).parent != Path(asyncio.__file__).parent]
+    return f", in {Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line}" if frames else ""
+
+
 def strategy_of(text: str) -> Strategy:
     """Find `module:callable`, the working folder's modules included.
 
@@ -177,11 +188,40 @@ def seeds_of(text: str) -> range:
     return seeds
 
 
+def plans_of(seeds: str, symbols: str, channels: str, plan: Path | None) -> list[Plan]:
+    """Draw the plans of seeds, with the markets and channels that a strategy needs, or read one.
+
+    Raises:
+        ConfigError: something is not as it must be; OSError: there is no such file.
+    """
+    if plan is not None:
+        try:
+            return [Plan.from_json(plan.read_text())]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError("plan", str(plan), "a plan, as a failure left it") from error
+    names = tuple(symbol_list(symbols)) if symbols else ()
+    kinds = tuple(channels.split(",")) if channels else ()
+    plans = []
+    for seed in seeds_of(seeds):
+        drawn = draw(seed)
+        if names:
+            drawn = replace(drawn, symbols=names, rate=min(drawn.rate, EVENTS_PER_S / len(names)))
+        plans.append(replace(drawn, channels=kinds) if kinds else drawn)
+    return plans
+
+
 def simulate(
     seeds: Annotated[str, typer.Option(help="How many, or first-last.")] = "20",
     strategy: Annotated[
         str, typer.Option(help="module:callable, `async def strategy(feed)`.", show_default="strict reads")
     ] = "",
+    symbols: Annotated[
+        str, typer.Option(help="The markets of every seed, with commas between.", show_default="drawn, 1 to 20")
+    ] = "",
+    channels: Annotated[
+        str, typer.Option(help="The channels of every seed, book among them.", show_default="drawn")
+    ] = "",
+    plan: Annotated[Path | None, typer.Option(help="Run this plan, as a failure left it, instead of seeds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per seed, and a sum.")] = False,
     shrink_runs: Annotated[
         int, typer.Option(help="Runs to spend on the smallest plan of the first failure; 0 for none.", min=0)
@@ -190,22 +230,39 @@ def simulate(
     """Put a strategy through a minute of faults per seed, in virtual time, against the exchange in a box.
 
     Each seed draws its own markets, network and faults: resets, holes, wrong checksums, lost and damaged messages,
-    refused requests. After them everything must heal, and every book be the exchange's. The strategy fails its seed
-    by raising. Virtual time goes some fifty times as fast as real time; a strategy must wait by asyncio only.
+    refused requests. After them everything must heal, and every book be the exchange's. The strategy gets an open
+    `Feed` and runs until it ends or the minute is over; it fails its seed by raising. Virtual time goes some fifty
+    times as fast as real time; a strategy must wait by asyncio only.
+
+    Example, in bot.py:
+
+        async def strategy(feed):
+            async for event in feed:
+                book = feed.book("BTC/USD")
+                if book.quality == "live" and not book.crossed:
+                    assert book.best_bid < book.best_ask
+
+        $ kraken-fast simulate --strategy bot:strategy --symbols BTC/USD --channels book,trade
+
+    The first failure's plan is cut down to what still breaks it so, and kept in the working folder; the command that
+    runs it again is printed.
     """
     with one_line_errors():
-        chosen, wanted = strategy_of(strategy) if strategy else read_strictly, seeds_of(seeds)
+        chosen = strategy_of(strategy) if strategy else read_strictly
+        plans = plans_of(seeds, symbols, channels, plan)
         logging.getLogger("kraken_fast").setLevel(logging.CRITICAL)
         results = []
         with Progress(console=console(), transient=True, disable=as_json) as progress:
-            for seed in progress.track(wanted, description="seeds"):
-                results.append(World(draw(seed), chosen).run())
+            for each in progress.track(plans, description="seeds"):
+                results.append(World(each, chosen).run())
                 if as_json:
                     say(json.dumps(asdict(results[-1])))
         failed = [result for result in results if result.failure]
         _tell(results, failed, as_json=as_json)
         if failed:
-            _explain(failed[0], chosen, strategy, shrink_runs, as_json=as_json)
+            first = next(each for each, result in zip(plans, results, strict=True) if result.failure)
+            kept = Path(f"plan-{first.seed}.json") if plan is None else plan
+            _explain(first, failed[0], chosen, strategy, kept, shrink_runs, as_json=as_json)
             fail(f"{len(failed)} of {len(results)} seeds failed", Status.CHECK_FAILED)
 
 
@@ -235,16 +292,22 @@ def _tell(results: list[Result], failed: list[Result], *, as_json: bool) -> None
     console().print(table)
 
 
-def _explain(result: Result, chosen: Strategy, strategy: str, runs_max: int, *, as_json: bool) -> None:
-    """Tell how the first failure came about, as small as it can be made."""
+def _explain(
+    plan: Plan, result: Result, chosen: Strategy, strategy: str, path: Path, runs_max: int, *, as_json: bool
+) -> None:
+    """Tell how the first failure came about, as small as it can be made, and how to see it again."""
+
+    def word(smaller: Plan) -> str:
+        return World(smaller, chosen).run().failure.partition(":")[0]
+
+    smallest = shrink(plan, word, runs_max=runs_max) if runs_max else plan
+    path.write_text(smallest.to_json() + "\n")
     option = f" --strategy {strategy}" if strategy else ""
-    replay = f"kraken-fast simulate --seeds {result.seed}-{result.seed}{option}"
+    replay = f"kraken-fast simulate --plan {path}{option}"
     if as_json:
         say(json.dumps({"seed": result.seed, "failure": result.failure, "replay": replay}))
         return
-
-    def word(plan: Plan) -> str:
-        return World(plan, chosen).run().failure.partition(":")[0]
-
-    smallest = shrink(draw(result.seed), word, runs_max=runs_max) if runs_max else draw(result.seed)
-    say(f"seed {result.seed}: {result.failure}\nThe smallest plan found that fails so:\n{smallest}\nReplay: {replay}")
+    say(f"seed {result.seed}: {result.failure}")
+    if smallest != plan:
+        say(f"The smallest plan found that fails so: {World(smallest, chosen).run().failure}")
+    say(f"{smallest}\nReplay: {replay}")

@@ -385,13 +385,16 @@ def check_cl_ord_id(text: str, field: str = "cl_ord_id") -> None:
 # Bytes -----------------------------------------------------------------------------------------------------------
 
 
-def encode_params(params: Mapping[str, Any]) -> bytes:
-    """Write parameters as JSON, Decimals in plain digits.
+def encode_params(params: Mapping[str, Any], deadline: str = "") -> bytes:
+    """Write parameters as JSON, Decimals in plain digits; with a deadline, as `Stamps` writes it, if there is one.
 
     >>> encode_params({"order_qty": Decimal("0.10"), "triggers": {"price": Decimal(5)}})
     b'{"order_qty":0.10,"triggers":{"price":5.0}}'
+    >>> encode_params({"order_id": "O1"}, "2026-11-22T10:15:09.500Z")
+    b'{"order_id":"O1","deadline":"2026-11-22T10:15:09.500Z"}'
     """
-    return orjson.dumps(params, default=_number)
+    text = orjson.dumps(params, default=_number)
+    return b'%b,"deadline":"%b"}' % (text[:-1], deadline.encode()) if deadline else text
 
 
 def _number(value: Decimal) -> orjson.Fragment:

@@ -146,7 +146,7 @@ async def _run(
             is_finished = acting.done()
             acting.cancel()
             await asyncio.wait([acting])
-            if is_finished:
+            if not acting.cancelled():
                 acting.result()
             ran_s = (clock.monotonic_ns - began_ns) / S
         if feed.ended.done():

@@ -23,8 +23,9 @@ class Priority(IntEnum):
     """Who goes first when calls wait."""
 
     ORDER = 0
-    QUERY = 1
-    HISTORY = 2
+    URGENT = 1
+    QUERY = 2
+    HISTORY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Endpoint:
         """Its place among waiting calls."""
         if self.is_order:
             return Priority.ORDER
+        if self.name == "GetWebSocketsToken":
+            return Priority.URGENT  # a private line waits for it
         return Priority.HISTORY if self.kind == "history" else Priority.QUERY
 
     @property

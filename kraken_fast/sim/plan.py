@@ -105,9 +105,10 @@ class Plan:
         return cls(**plan)
 
     def __str__(self) -> str:
+        route = ", ".join(f"{name} {value:.1f}" for name, value in asdict(self.route).items())
         head = (
             f"seed {self.seed}: {self.faults_s:g} s, {len(self.symbols)} symbols, {', '.join(self.channels)}, "
-            f"depth {self.depth}, rate {self.rate:.1f}, {self.route}, timers {'first' if self.timers_first else 'last'}"
+            f"depth {self.depth}, rate {self.rate:.1f}, {route}, timers {'first' if self.timers_first else 'last'}"
         )
         return "\n".join([head, *(f"  {act}" for act in self.acts)])
 
@@ -236,7 +237,7 @@ KINDS: dict[str, Draws] = {
 """Every kind with how it is drawn."""
 
 OF_A_READER = frozenset({"unsubscribe", "late_subscribe", "read_strictly", "slow_reader", "raise", "restart"})
-OF_A_TRADER = frozenset({"trade", "crash", "journal_fails", "wall_step", "switch"})
+OF_A_TRADER = frozenset({"trade", "crash", "journal_fails", "wall_step", "switch", "other_lines"})
 OF_THE_USER = OF_A_READER | OF_A_TRADER
 """What is the user's business; a trader's kinds are drawn in `trader_plan`."""
 

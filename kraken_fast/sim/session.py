@@ -284,6 +284,7 @@ class WsSession:
 
     def _begin(self, subscription: Subscription, *, wants_snapshot: bool) -> None:
         channel, symbol = subscription.channel, subscription.symbol
+        self._orders.begin(channel)
         if self._fire("ack_then_silence", channel, symbol):
             return  # never live: the feed does not get to know of it
         delay_ns = self._core.snapshot_delay_ns

@@ -105,10 +105,10 @@ def draw_trader(seed: int) -> Plan:
         begin_s = rng.uniform(0, FAULTS_S - 1)
         settings = {"each_ms": rng.choice((50, 200, 1000)), "number": rng.randrange(1 << 30)}
         acts.append(Act(begin_s, min(rng.uniform(2.0, 30.0), FAULTS_S - begin_s), "trade", settings))
-    late = Random(f"trader/{seed}/reconnect")
-    if late.random() < 0.2:  # a line that is lost, and the next one comes up half-open
-        begin_s = late.uniform(1.0, FAULTS_S - 2)
-        acts += [Act(begin_s, 0.0, "rst"), Act(begin_s + late.uniform(0.0, 0.2), 0.0, "half_open")]
+    acts += _half_open_reconnect(Random(f"trader/{seed}/reconnect"))
+    acts += _backlog(Random(f"trader/{seed}/backlog"))
+    if Random(f"trader/{seed}/others").random() < 0.3:
+        acts.append(Act(0.0, 0.0, "other_lines"))
     return Plan(
         seed=seed,
         symbols=(SYMBOL,),
@@ -125,6 +125,29 @@ def draw_trader(seed: int) -> Plan:
         acts=tuple(sorted(acts, key=lambda act: act.begin_s)),
         who="trader",
     )
+
+
+def _half_open_reconnect(rng: Random) -> list[Act]:
+    """Lose a line, and let the next one come up half-open."""
+    if rng.random() >= 0.2:
+        return []
+    begin_s = rng.uniform(1.0, FAULTS_S - 2)
+    return [Act(begin_s, 0.0, "rst"), Act(begin_s + rng.uniform(0.0, 0.2), 0.0, "half_open")]
+
+
+def _backlog(rng: Random) -> list[Act]:
+    """Lose a line, and with it more fills than a snapshot holds, while REST lags and the next line tells late."""
+    if rng.random() >= 0.2:
+        return []
+    begin_s = rng.uniform(3.0, FAULTS_S - 15)
+    trades = {"each_ms": 50, "number": rng.randrange(1 << 30)}
+    return [
+        Act(begin_s - 2.0, 12.0, "trade", trades),
+        Act(begin_s, 0.0, "fill_during_gap", {"fills": rng.randint(55, 70)}),
+        Act(begin_s, 12.0, "lag", {"endpoint": "TradesHistory", "seconds": 1}),
+        Act(begin_s, 12.0, "stream_lag", {"ms": rng.randint(1000, 5000)}),
+        Act(begin_s, 0.0, "rst"),
+    ]
 
 
 def _plain(act: Act) -> dict[str, object]:

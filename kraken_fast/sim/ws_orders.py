@@ -108,6 +108,10 @@ class WsOrders:
         self._lagging.clear()
         self._arriving.clear()
 
+    def begin(self, channel: str) -> None:
+        """Forget what lags of a channel: a subscription begins, and what came before it belonged to one that ended."""
+        self._lagging = deque(each for each in self._lagging if each[1].channel != channel)
+
     def keeps(self, message: Message) -> bool:
         """Tell whether a message of a channel has to wait; then it is kept."""
         if message.channel not in ACCOUNT_CHANNELS or message.kind != "update":

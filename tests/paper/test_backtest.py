@@ -143,6 +143,17 @@ def test_what_a_strategy_raises_comes_out(recording: Path) -> None:
         run(recording, strategy=strategy)
 
 
+def test_what_a_strategy_raises_when_the_recording_ends_comes_out_too(recording: Path) -> None:
+    async def strategy(_trading: PaperTrading) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ZeroDivisionError("at the end")
+
+    with pytest.raises(ZeroDivisionError, match="at the end"):
+        run(recording, strategy=strategy)
+
+
 def test_a_recording_without_the_books_is_refused(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ETH/USD"):
         backtest([recording], quoting, symbols=["ETH/USD"], balances=FUNDS)

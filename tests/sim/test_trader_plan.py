@@ -12,7 +12,7 @@ OF_THE_MACHINE = {"dns_down", "syn_lost", "block"}
 def test_a_seed_draws_one_plan_and_seeds_draw_all_kinds() -> None:
     plans = [draw_trader(seed) for seed in range(300)]
     assert plans[7] == draw_trader(7) != draw_trader(8)
-    assert {act.kind for plan in plans for act in plan.acts} == {*TRADER_KINDS, "trade"}
+    assert {act.kind for plan in plans for act in plan.acts} == {*TRADER_KINDS, "trade", "other_lines"}
     for plan in plans:
         assert plan.who == "trader"
         assert plan.symbols == (SYMBOL,)

@@ -85,13 +85,16 @@ class Process:
     async def begin(self) -> None:
         """Open the account and take up what the journal left open: order entry listens before the line is up."""
         starting = asyncio.ensure_future(self.entry.start())
+        others = [asyncio.ensure_future(self.account.tokens.get()) for _ in range(self.trader.other_lines)]
         await asyncio.sleep(0)
         try:
             await self.account.open()
             await starting
         finally:
-            starting.cancel()
+            for task in (starting, *others):
+                task.cancel()
             await asyncio.wait([starting])
+            await asyncio.gather(*others, return_exceptions=True)
 
     async def end(self) -> None:
         """Close in good order."""
@@ -130,6 +133,8 @@ class Trader:
         self.lives = 0
         self.orders = 0
         self.wants_switch = False
+        self.other_lines = 2 if any(act.kind == "other_lines" for act in plan.acts) else 0
+        """Lines of the same key that begin whenever the client does, such as those of level 3: each wants a token."""
         self.process: Process | None = None
         self._again: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[Any]] = []

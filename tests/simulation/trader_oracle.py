@@ -10,6 +10,7 @@ Checked here: S12 S13 S14 S15 S16 S17 S18 S19 S20 S21 S22 S23 S24 S29 S33 S34, a
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -33,6 +34,8 @@ ORDER_CALLS = (*ADDS, "EditOrder", "AmendOrder", "CancelOrder", "CancelAll", "Ca
 SWEEP_NS = 250_000_000
 LOCKOUT_NS = 900 * S
 """What a client has to take a lockout for. Source: faults.md A06."""
+
+_TOKEN = re.compile(rb'"token":"([^"]+)"')
 
 LEGAL: dict[OrderState, tuple[OrderState, ...]] = {
     _S.DRAFT: (_S.JOURNALLED,),
@@ -90,7 +93,7 @@ class TraderOracle:
         self._told: set[str] = set()
         self._cancels: dict[str, tuple[int, Any]] = {}
         self._at_port: Counter[str] = Counter()
-        self._fetches: deque[int] = deque()
+        self._token = "", 0, 0
         self._calls: deque[tuple[int, int, int]] = deque()
         self._locked_until_ns = 0
         self._swept_ns = 0
@@ -202,6 +205,7 @@ class TraderOracle:
         self._log("is gone")
         self._cancels.clear()
         self._at_port.clear()
+        self._token = "", 0, 0
 
     def on_fill(self, fill: Execution) -> None:
         """S13: each execution once, and as the exchange made it."""
@@ -265,11 +269,21 @@ class TraderOracle:
         self._at_port[name] += 1
         if name == "GetWebSocketsToken":
             self.expect(self._at_port[name] == 1, "S24", lambda: f"{self._at_port[name]} tokens are being fetched")
+            self.expect(not self._has_token(now_ns), "S24", lambda: "a token is fetched though one has just come")
         return name
+
+    def _has_token(self, now_ns: int) -> bool:
+        """Whether a token came within the last second that is good, and that nobody refused."""
+        text, came_ns, refusals = self._token
+        token = self._world.core.private.tokens._tokens.get(text)
+        is_good = token is not None and token.lives(self._world.core.now_ns())
+        return is_good and now_ns - came_ns < S and refusals == self._world.faults.fired["token"]
 
     def on_answer(self, name: str, answer: HttpResponse | None) -> None:
         """A call is over."""
         self._at_port[name] = max(0, self._at_port[name] - 1)
+        if name == "GetWebSocketsToken" and answer is not None and (told := _TOKEN.search(answer.body)):
+            self._token = told[1].decode(), self._world.timeline.now_ns, self._world.faults.fired["token"]
         if answer is not None and b"EGeneral:Temporary lockout" in answer.body:
             self._locked_until_ns = self._world.timeline.now_ns + LOCKOUT_NS
 
