@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -41,7 +42,7 @@ import kf_libfuzzer
 sys.setdlopenflags(sys.getdlopenflags() & ~0x100)
 from fuzz.targets import TARGETS
 import compiled
-kf_libfuzzer.run(["libfuzzer", *sys.argv[2:]], getattr(compiled, sys.argv[1], TARGETS[sys.argv[1]]))
+kf_libfuzzer.run([{script!r}, *sys.argv[2:]], getattr(compiled, sys.argv[1], TARGETS[sys.argv[1]]))
 """
 
 COMPILE = """
@@ -75,8 +76,12 @@ def build_judges(tree: Path, into: Path, optimize: str = "-O2") -> None:
 
 def run(target: str, *options: str, tree: Path, quiet: bool, judged: int = 1) -> tuple[int, str]:
     """Run the engine, the slow judge looking at one case of `judged`; give its status and what it printed."""
-    code = INSIDE.format(tests=str(HERE), builds=str(BUILDS))
-    command = [sys.executable, "-P", "-c", code, target, *options]
+    script, inside = BUILDS / f"again-{target}", BUILDS / f"inside-{target}.py"
+    inside.write_text(INSIDE.format(tests=str(HERE), builds=str(BUILDS), script=str(script)))
+    command = [sys.executable, "-P", str(inside), target]
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')  # merging starts itself anew for each chunk
+    script.chmod(0o700)
+    command += options
     found = environment("fuzz", tree)
     found["FUZZ_CASES"], found["FUZZ_JUDGED"] = "1", str(judged)
     done = subprocess.Popen(command, cwd=BUILDS, env=found, stderr=subprocess.PIPE, text=True)
