@@ -253,6 +253,15 @@ class Feed:
         """Have somebody told of books, tickers, trades and candles besides the feed's own callbacks, before them."""
         callbacks.forward, self._session.forward = self._session.forward, callbacks
 
+    def untap(self, callbacks: Callbacks) -> None:
+        """Tell somebody no more, who was told by `tap`."""
+        before: Handler | None = self._session
+        while isinstance(before, Callbacks):
+            if before.forward is callbacks:
+                before.forward, callbacks.forward = callbacks.forward, None
+                return
+            before = before.forward
+
     @property
     def decoder(self) -> Decoder:
         """The decoder with the live stores, for code that reads them as they are."""
