@@ -332,5 +332,12 @@ class RestSettings:
         check_number("batch_window_s", self.batch_window_s, 0.0, 1.0)
         if self.tier not in ("starter", "intermediate", "pro"):
             raise ConfigError("tier", self.tier, "starter, intermediate or pro")
+        if not isinstance(self.limits, bool):
+            raise ConfigError("limits", self.limits, "True or False")
+        # A text would be searched for parts of a host's name.
+        if not isinstance(self.hosts, tuple | list) or not all(isinstance(host, str) for host in self.hosts):
+            raise ConfigError("hosts", self.hosts, "a tuple of host names")
+        if not isinstance(self.cache_s, Mapping):
+            raise ConfigError("cache_s", self.cache_s, "seconds by endpoint name")
         for name, seconds in self.cache_s.items():
             check_number(f"cache_s[{name!r}]", seconds, 0.0, 3600.0)

@@ -181,6 +181,9 @@ class Feed:
         self.on_notice: Callable[[Event], None] | None = None
         """Called with every LineChange, Refused, Gap, SystemStatus and InstrumentUpdate."""
 
+    def __repr__(self) -> str:
+        return f"<Feed {' '.join(self.symbols)}: {self.state}>"
+
     # ---------------------------------------------------------------------------------------- opening, closing
 
     async def __aenter__(self) -> Self:
@@ -399,6 +402,8 @@ class Feed:
         store = find(symbol)
         if store is None:
             store = find(canonical_symbol(symbol))  # only on a miss: hot code uses the one name
+        if store is None and self._session.connection is None:
+            raise ClosedError("this feed is not open; use `async with`")
         if store is None:
             raise UnknownSymbolError.among(symbol, self._session.decoder.instruments or dict.fromkeys(self.symbols))
         return store

@@ -231,6 +231,10 @@ class UnifiedDataCoordinator:
         self._ticks = 0
         self._is_started = self._is_ready = self._is_closed = False
 
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "ready" if self._is_ready else "not ready"
+        return f"<UnifiedDataCoordinator {' '.join(self.symbols)}: {state}>"
+
     # Opening, closing ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
