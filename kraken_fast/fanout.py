@@ -25,17 +25,24 @@ class Fanout:
     Args:
         target: what the core calls.
         events_max: bound of a stream that is given none.
+        read_later: gives how a stream copies a book or ticker when its turn comes; as it is then, if nothing is said.
 
     Attributes:
         chosen: the user's callable of each kind, or None.
         streams: those that are open.
     """
 
-    def __init__(self, target: Callbacks, events_max: int) -> None:
+    def __init__(
+        self,
+        target: Callbacks,
+        events_max: int,
+        read_later: Callable[[OrderBook | LiveTicker], Callable[[], Event]] = lambda store: store.snapshot,
+    ) -> None:
         self.chosen: dict[str, Callable[[Any], None] | None] = dict.fromkeys(KINDS)
         self.streams: list[EventStream] = []
         self._target = target
         self._events_max = events_max
+        self._read_later = read_later
 
     def choose(self, kind: str, callback: Callable[[Any], None] | None) -> None:
         """Set or remove a callable.
@@ -75,11 +82,11 @@ class Fanout:
 
     def _offer_book(self, book: OrderBook) -> None:
         for stream in self.streams:
-            stream.put_latest(("book", book.symbol), book.snapshot)
+            stream.put_latest(("book", book.symbol), self._read_later(book))
 
     def _offer_ticker(self, ticker: LiveTicker) -> None:
         for stream in self.streams:
-            stream.put_latest(("ticker", ticker.symbol), ticker.snapshot)
+            stream.put_latest(("ticker", ticker.symbol), self._read_later(ticker))
 
     def _offer_trade(self, trade: Trade) -> None:
         for stream in self.streams:

@@ -30,6 +30,11 @@ def pytest_asyncio_loop_factories(
     return LOOPS if item.get_closest_marker("both_loops") else {"asyncio": asyncio.new_event_loop}
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: a third of a run is waiting, for sockets, clocks and processes."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a test's report carry the ids of the faults that it survives."""
     for item in items:

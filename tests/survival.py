@@ -2,6 +2,7 @@
 
     python tests/survival.py            the tests that claim a fault, collected without running them
     python tests/survival.py --run      those tests run; what failed, or was skipped, is not survived
+    python tests/survival.py --security the security items, each with the tests or the reason that hold it
 
 A fault is survived when at least one test that names it by its marker passed and none failed. The list is
 data/faults.json. Exit status 1 when a goal is missed, or a test names a fault that nobody knows.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,6 +57,22 @@ def table(ids: set[str], verb: str) -> list[str]:
     return lines
 
 
+def security_table() -> list[str]:
+    """Write what holds each security item."""
+    held = tomllib.loads((HERE / "security.toml").read_text())
+    lines = []
+    for each in SECURITY:
+        marked, tests, reason = (held[each].get(name) for name in ("faults", "tests", "reason"))
+        lines.append(f"{each} {TITLES[each]}")
+        if marked:
+            lines.append(f"    tests of {', '.join(marked)}")
+        lines += [f"    {test}" for test in tests or ()]
+        if reason:
+            lines.append(f"    {reason}")
+    tested = sum(bool(row.get("faults") or row.get("tests")) for row in held.values())
+    return [*lines, f"{len(SECURITY)} items: {tested} with tests, {len(held) - tested} with a reason"]
+
+
 def is_enough(ids: set[str]) -> bool:
     """Tell whether the goals are met."""
     worst = sum(SEVERITY.get(each) == 1 for each in ids)
@@ -84,6 +102,9 @@ class _Claims:
 
 def main(arguments: list[str]) -> int:
     """Collect, or run, and print the table."""
+    if "--security" in arguments:
+        print("\n".join(security_table()))
+        return 0
     is_run = "--run" in arguments
     claims = _Claims()
     options = [each for each in arguments if each != "--run"]

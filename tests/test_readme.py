@@ -17,7 +17,7 @@ def test_the_first_two_blocks_install_and_run() -> None:
     (first, demo), (second, tests) = BLOCKS[:2]
     assert (first, second) == ("bash", "bash")
     assert demo.splitlines()[-1].endswith("kraken-fast demo")
-    assert tests.splitlines()[-1].endswith("/pytest -n auto --dist loadgroup")  # all of them
+    assert tests.splitlines()[-1].endswith("/pytest -n auto --dist worksteal")  # all of them
     for block in (demo, tests):
         assert "-e" not in block.split(), "an editable install would test the uncompiled tree"
         assert block.startswith("python3.11 -m venv ")

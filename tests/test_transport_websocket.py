@@ -275,11 +275,13 @@ async def test_close_codes_decide_when_to_come_back(code: int, floor_s: int) -> 
 @each_loop
 @pytest.mark.fault("W10", kind="L")
 async def test_two_close_frames_data_after_close_and_a_peer_that_stays(wire: dict[str, Any]) -> None:
+    peers: list[Peer] = []
     gone_after: list[float] = []
 
     async def script(peer: Peer) -> None:
+        peers.append(peer)
         await peer.upgrade()
-        if gone_after:
+        if len(peers) > 1:
             await peer.until_gone()
             return
         peer.send(frame(CLOSE, close_payload(1001)))

@@ -23,8 +23,8 @@ from .trades import trades
 from .watch import watch
 
 STATUSES = (
-    "Exit status: 0 fine, 1 a check failed, 2 wrong usage (an unknown symbol or an unreadable file too), "
-    "3 network, 130 Ctrl-C, 143 terminated."
+    "Exit status: 0 fine, 1 a check failed or the exchange refused, 2 wrong usage (an unknown symbol or an unreadable "
+    "file too), 3 network, 130 Ctrl-C, 143 terminated."
 )
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""How much of the time each symbol could be served: sampled, exact to the time between two looks."""
+"""How much of the time each symbol could be served: exact to the time between two looks."""
 
 from __future__ import annotations
 
@@ -14,32 +14,28 @@ class Availability:
 
     def __init__(self, symbols: Iterable[str]) -> None:
         self._lost_ns = dict.fromkeys(symbols, 0)
+        self._missing: dict[str, int] = {}  # since when
         self._begun_ns: int | None = None
-        self._looked_ns = 0
-        self._missing: frozenset[str] = frozenset()
 
-    def measure(self, missing: Iterable[str], now_ns: int) -> None:
-        """Take what is missing now; what was missing at the last look was so until now."""
+    def begin(self, now_ns: int) -> None:
+        """Count from now on."""
+        self._begun_ns = now_ns
+
+    def look(self, symbol: str, now_ns: int, *, is_missing: bool) -> None:
+        """Take whether a symbol is missing now; what was missing at its last look was so until now."""
         if self._begun_ns is None:
-            self._begun_ns = now_ns
-        for symbol in self._missing:
-            self._lost_ns[symbol] += now_ns - self._looked_ns
-        self._looked_ns = now_ns
-        self._missing = frozenset(missing)
+            return
+        if is_missing:
+            self._missing.setdefault(symbol, now_ns)
+        elif symbol in self._missing:
+            self._lost_ns[symbol] += now_ns - self._missing.pop(symbol)
 
     def shares(self, now_ns: int) -> dict[str, float]:
         """Give the share of time in which each could be served; 1.0 before any time has passed."""
         if self._begun_ns is None or now_ns <= self._begun_ns:
             return dict.fromkeys(self._lost_ns, 1.0)
         span_ns = now_ns - self._begun_ns
-        open_ns = now_ns - self._looked_ns
         return {
-            symbol: 1.0 - (lost_ns + (open_ns if symbol in self._missing else 0)) / span_ns
+            symbol: 1.0 - (lost_ns + now_ns - self._missing.get(symbol, now_ns)) / span_ns
             for symbol, lost_ns in self._lost_ns.items()
         }
-
-    @property
-    def worst(self) -> str | None:
-        """The symbol that was missing for longest; None if none was."""
-        symbol = max(self._lost_ns, key=lambda name: self._lost_ns[name], default=None)
-        return symbol if symbol is not None and self._lost_ns[symbol] else None

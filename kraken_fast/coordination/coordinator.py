@@ -25,6 +25,7 @@ from ..config import (
     check_number,
     check_ohlc_interval,
     check_symbols,
+    check_ticker_trigger,
 )
 from ..core.book import Book, BookSnapshot, OrderBook
 from ..core.handler import Handler
@@ -44,7 +45,7 @@ from ..policy import SECOND_NS
 from ..private.account import Account, connect_account
 from ..rest.answers import TradePage
 from ..rest.endpoints import RestClient
-from ..session import SessionSettings
+from ..session import check_handler, settings_of
 from ..types import Instrument
 from .account_line import AccountLine
 from .account_source import AccountSource, AccountStream
@@ -147,22 +148,23 @@ class UnifiedDataCoordinator:
     ) -> None:
         self.symbols = check_symbols(symbols)
         self.channels = _check_channels(channels)
-        for name, number in (("max_age_ms", max_age_ms), ("ready_s", ready_s), ("rest_wait_s", rest_wait_s)):
+        settings = settings_of("A", advanced, ready_s=ready_s, events_max=events_max)
+        for name, number in (("max_age_ms", max_age_ms), ("rest_wait_s", rest_wait_s)):
             check_number(name, number, 0.001, 3_600_000.0)
-        check_number("events_max", events_max, 1, 10_000_000, whole=True)
         check_number("check_s", check_s, 0.0, 3600.0)
         check_number("tolerance", tolerance, 0.0, 1.0)
         self._depth = check_book_depth(book_depth)
         self._interval = check_ohlc_interval(ohlc_interval)
-        self._trigger = ticker_trigger
+        self._trigger = check_ticker_trigger(ticker_trigger)
         self._max_age_ms, self._ready_s, self._rest_wait_s = max_age_ms, ready_s, rest_wait_s
         self._ledger = ShareLedger(websocket_ratio, rest_ratio)
         options = dict(rest_options or {})
-        if "clock" in advanced:
-            options.setdefault("clock", advanced["clock"])
+        if settings.clock is not None:
+            options.setdefault("clock", settings.clock)
         resolved = resolve_client(exchange_client, endpoints, **options)
         self._client, self._owns_client = resolved.client, resolved.is_ours
         self._delivery = Delivery(events_max)
+        check_handler(handler)
         self._delivery.forward = handler
         self._trading = trading
         if trading is not None:
@@ -171,13 +173,13 @@ class UnifiedDataCoordinator:
             account = trading.account
         self._lines = Lines(
             _line_endpoints(lines, resolved.endpoints),
-            SessionSettings(**advanced),
+            settings,
             self._delivery,
             self._delivery.notice,
             self._judge,
         )
         self._clock = self._lines.clock
-        self._arbiter = self._lines.arbiter
+        self._delivery.arbiter = self._arbiter = self._lines.arbiter
         self._rest = RestSource(
             self._client,
             self._clock,
@@ -225,6 +227,10 @@ class UnifiedDataCoordinator:
         self._ticks = 0
         self._is_started = self._is_ready = self._is_closed = False
 
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "ready" if self._is_ready else "not ready"
+        return f"<UnifiedDataCoordinator {' '.join(self.symbols)}: {state}>"
+
     # Opening, closing ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -257,6 +263,8 @@ class UnifiedDataCoordinator:
         try:
             await self._until_ready(ready)
             self._is_ready = True
+            for measured in self._availability.values():
+                measured.begin(self._clock.monotonic_ns)
             self._judge()
             self._validator.start()
             if self._account_line is not None:
@@ -550,30 +558,16 @@ class UnifiedDataCoordinator:
                 self._update(channel, symbol, now_ns, is_live=symbol not in lost)
             if self._is_ready:
                 self._rest.want(channel, lost)
-        if not self._is_ready:
-            return
-        if "trade" in self.channels:
-            self._rest.want("trade", () if self._lines.is_any_alive else self.symbols)
-        for channel in self._off:
-            self._measure(channel)
-
-    def _measure(self, channel: str) -> None:
-        missing = [symbol for symbol in self._off[channel] if not self._is_available(channel, symbol)]
-        self._availability[channel].measure(missing, self._clock.monotonic_ns)
-
-    def _is_available(self, channel: str, symbol: str) -> bool:
-        """Whether a reader could be served within `max_age_ms`, by a line or by REST."""
-        if self._reader.lines_quality(channel, symbol) == "live":
-            return True
-        held = self._rest.value(channel, symbol)
-        return held is not None and held[1] <= self._max_age_ms
+        if self._is_ready and "trade" in self.channels:
+            self._rest.want("trade", () if self._lines.is_any_alive else self._everything)
 
     def _update(self, channel: str, symbol: str, now_ns: int, *, is_live: bool) -> None:
         switch = self._switches[channel, symbol]
         old = switch.source
         held = self._rest.value(channel, symbol)
-        has_rest = held is not None and held[1] <= REST_AGE_MS
-        if switch.update(now_ns, is_live=is_live, has_rest=has_rest):
+        rest_ms = float("inf") if held is None else held[1]
+        self._availability[channel].look(symbol, now_ns, is_missing=not is_live and rest_ms > self._max_age_ms)
+        if switch.update(now_ns, is_live=is_live, has_rest=rest_ms <= REST_AGE_MS):
             reasons = {} if is_live else self._lines.reasons(channel, symbol)
             if switch.source is Source.NONE:
                 reasons["rest"] = self._rest.reason(channel, symbol)
@@ -588,12 +582,10 @@ class UnifiedDataCoordinator:
         """REST told something: it is delivered if no line could have."""
         if (channel, symbol) not in self._switches:
             return
-        is_live = self._reader.lines_quality(channel, symbol) == "live"
+        is_live = self._reader.is_live(channel, symbol)
         self._update(channel, symbol, self._clock.monotonic_ns, is_live=is_live)
         if not is_live:
             self._delivery.rest_value(channel, symbol, value)
-        if self._is_ready:
-            self._measure(channel)
 
     def _on_rest_trades(self, page: TradePage) -> None:
         offer_trades(self._arbiter, page.symbol, page.trades)

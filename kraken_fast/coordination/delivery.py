@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from ..core.book import Book, BookSnapshot
+from ..core.arbiter import Arbiter
+from ..core.book import Book, BookSnapshot, OrderBook
 from ..core.handler import Callbacks
-from ..core.market import Ticker, TickerSnapshot
+from ..core.market import LiveTicker, Ticker, TickerSnapshot
 from ..errors import KrakenFastError
 from ..events import Event, EventStream
 from ..fanout import Fanout
@@ -23,16 +25,16 @@ class Delivery(Callbacks):
 
     Attributes:
         on_notice: called with everything that happens, besides market data.
-        rest_deliveries: values from REST that were told.
+        arbiter: whose news this tells, once there is one.
         counts: what happened, by kind.
         python_failures: exceptions of callables that this file called.
     """
 
     def __init__(self, events_max: int) -> None:
-        self._fanout = Fanout(self, events_max)
+        self._fanout = Fanout(self, events_max, self._read_later)
         self._told: dict[tuple[str, str], tuple[object, ...]] = {}
+        self.arbiter: Arbiter | None = None
         self.on_notice: Callable[[Event], None] | None = None
-        self.rest_deliveries = 0
         self.counts: Counter[str] = Counter()
         self.python_failures = 0
 
@@ -78,17 +80,20 @@ class Delivery(Callbacks):
         self.notice(gap)
 
     def rest_value(self, channel: str, symbol: str, value: Book | Ticker) -> None:
-        """Tell a value from REST, unless it says what the last one did."""
+        """Tell a value from REST, unless it says what the last one did and no line told anything since."""
+        facts: tuple[object, ...]
         if isinstance(value, BookSnapshot):
-            facts: tuple[object, ...] = (value.bids_raw, value.asks_raw, value.price_scale, value.qty_scale)
+            facts = (value.bids_raw, value.asks_raw, value.price_scale, value.qty_scale)
         elif isinstance(value, TickerSnapshot):
             facts = (value.bid, value.ask, value.last, value.volume, value.trades)
         else:
             return
+        if self.arbiter is not None:
+            posts = self.arbiter.books if channel == "book" else self.arbiter.tickers
+            facts = (*facts, symbol in posts and posts[symbol].count)
         if self._told.get((channel, symbol)) == facts:
             return
         self._told[channel, symbol] = facts
-        self.rest_deliveries += 1
         for stream in self._fanout.streams:
             stream.put_latest((channel, symbol), lambda: value)
         callback = self._fanout.chosen[channel]
@@ -97,6 +102,13 @@ class Delivery(Callbacks):
                 callback(value)
             except Exception as error:  # noqa: BLE001 - whatever a user's callback raises
                 self._failed(channel, error)
+
+    def _read_later(self, store: OrderBook | LiveTicker) -> Callable[[], Any]:
+        """Give how an iterator copies this when its turn comes: of whichever line is best by then."""
+        if self.arbiter is None:
+            return store.snapshot
+        read = self.arbiter.read_book if isinstance(store, OrderBook) else self.arbiter.read_ticker
+        return partial(read, store.symbol)
 
     def _failed(self, channel: str, error: Exception) -> None:
         self.python_failures += 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +23,14 @@ from ..core.book import BookSnapshot
 from ..core.clock import Clock
 from ..core.market import TickerSnapshot
 from ..core.shape import book_of, ticker_of
-from ..errors import CircuitOpenError, ExchangeError, KrakenFastError, NoSourceError
+from ..errors import (
+    CircuitOpenError,
+    ClosedError,
+    ExchangeError,
+    KrakenFastError,
+    NoSourceError,
+    UnknownSymbolError,
+)
 from ..policy import SECOND_NS
 from ..rest.answers import RestBook, RestTicker, TradePage
 from .shares import ShareLedger
@@ -47,6 +54,9 @@ SPACE_NS = 100_000_000
 
 PARALLEL = 4
 """Calls under way at once; the public lane of the client has as many."""
+
+UNKNOWN_S = 60.0
+"""Before REST is asked again for a symbol that it does not know; whoever reads it is told at once."""
 
 KEPT_S = 60.0
 """A value that is neither needed nor read stays for so long: as the last that was known, should the lines go again."""
@@ -103,9 +113,14 @@ class _Job:
     read_ns: int = 0
     value: Any = None
     got_ns: int = 0  # when the value was asked for
+    unknown_until_ns: int = 0
     error: str = ""
     is_under_way: bool = False
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def is_unknown(self, now_ns: int) -> bool:
+        """Whether REST has no such symbol, as far as it told lately."""
+        return now_ns < self.unknown_until_ns
 
 
 class RestSource:
@@ -145,6 +160,7 @@ class RestSource:
         self._woken = asyncio.Event()
         self._paused_until_ns = 0
         self._spaced_until_ns = 0
+        self._is_closed = False
         self.calls = 0
         self.failures = 0
         self.error = ""
@@ -200,6 +216,8 @@ class RestSource:
         Raises:
             NoSourceError: it failed, or did not come in time.
         """
+        if self._is_closed:
+            raise NoSourceError(f"{channel} {symbol}", {"rest": "closed"})
         job = self._job(channel, symbol)
         job.read_ns = self._clock.monotonic_ns
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -219,12 +237,14 @@ class RestSource:
         return job.value
 
     async def close(self) -> None:
-        """End all calls."""
+        """End all calls; whoever waits is told."""
+        self._is_closed = True
         tasks = [*self._calls, *([self._task] if self._task is not None else [])]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        _settle(self._jobs.values(), ClosedError("closed while it was waited for"))
 
     # The task ----------------------------------------------------------------------------------------------------
 
@@ -233,7 +253,7 @@ class RestSource:
 
     def _wake(self) -> None:
         self._woken.set()
-        if self._task is None or self._task.done():
+        if not self._is_closed and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._run(), name="kraken_fast REST source")
 
     async def _run(self) -> None:
@@ -280,14 +300,20 @@ class RestSource:
             rank = self._rank(job, now_ns)
             if rank is not None and rank < best_rank:
                 best, best_rank = job, rank
-        if best is None or best.channel != "ticker":
+        if best is None or best.channel != "ticker" or best.is_unknown(now_ns):
             return [] if best is None else [best]
-        return [job for job in self._jobs.values() if job.channel == "ticker" and (job.is_wanted or job.waiters)]
+        return [
+            job
+            for job in self._jobs.values()
+            if job.channel == "ticker" and (job.is_wanted or job.waiters) and not job.is_unknown(now_ns)
+        ]
 
     def _rank(self, job: _Job, now_ns: int) -> tuple[int, int] | None:
         """Give the place in the order, lowest first; None if it is not due."""
         if job.waiters:
             return 0, job.read_ns
+        if job.is_unknown(now_ns):
+            return None
         every_s = {"ticker": TICKER_S, "book": BOOK_S, "trade": TRADES_S}[job.channel]
         if job.asked_ns and now_ns - job.asked_ns < every_s * SECOND_NS:
             return None
@@ -302,7 +328,8 @@ class RestSource:
         asked_ns = self._clock.monotonic_ns
         self.calls += 1
         self._shares.called("emergency" if any(job.is_wanted for job in batch) else "read", asked_ns)
-        error: KrakenFastError | None = None
+        error: KrakenFastError | None = ClosedError("closed while it was asked for")  # unless the call ends
+        settled = batch
         try:
             if batch[0].channel == "ticker":
                 await self._fetch_tickers(batch)
@@ -310,24 +337,28 @@ class RestSource:
                 await self._fetch_book(batch[0])
             else:
                 await self._fetch_trades(batch[0])
-            self.error = ""
+            self.error, error = "", None
         except KrakenFastError as failed:
             error = failed
-            self._note_failure(batch, failed)
+            settled = self._note_unknown(batch, failed, asked_ns) or self._note_failure(batch, failed)
         finally:
             for job in batch:
                 job.is_under_way = False
-                waiters, job.waiters = job.waiters, []
-                for waiter in waiters:
-                    if waiter.done():
-                        continue
-                    if error is None:
-                        waiter.set_result(None)
-                    else:
-                        waiter.set_exception(error)
+            _settle(settled, error)
             self._woken.set()
 
-    def _note_failure(self, batch: list[_Job], error: KrakenFastError) -> None:
+    def _note_unknown(self, batch: list[_Job], error: KrakenFastError, now_ns: int) -> list[_Job]:
+        """One symbol that REST does not know fails a call for many: give it, and let the others be asked for again."""
+        unknown = [job for job in batch if isinstance(error, UnknownSymbolError) and job.symbol == error.symbol]
+        for job in unknown:
+            if not job.is_unknown(now_ns):
+                _log.warning("REST %s: %s", job.channel, error)
+            job.unknown_until_ns, job.error = now_ns + round(UNKNOWN_S * SECOND_NS), str(error)
+        for job in batch if unknown else ():
+            job.asked_ns = 0
+        return unknown
+
+    def _note_failure(self, batch: list[_Job], error: KrakenFastError) -> list[_Job]:
         self.failures += 1
         self.error = str(error)
         pause_s = error.retry_after_s if isinstance(error, CircuitOpenError) else PAUSE_S
@@ -335,6 +366,7 @@ class RestSource:
         for job in batch:
             job.error = self.error
         _log.warning("REST %s of %d symbols: %s", batch[0].channel, len(batch), error)
+        return batch
 
     async def _fetch_tickers(self, batch: list[_Job]) -> None:
         tickers = await self._client.fetch_tickers(symbols=[job.symbol for job in batch], max_age_s=0)
@@ -364,6 +396,19 @@ class RestSource:
             return  # an answer that was overtaken
         job.value, job.got_ns, job.error = value, asked_ns, ""
         self._on_value(job.channel, job.symbol, value)
+
+
+def _settle(jobs: Iterable[_Job], error: KrakenFastError | None) -> None:
+    """Tell those who wait for these that they came, or why not."""
+    for job in jobs:
+        waiters, job.waiters = job.waiters, []
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
 
 
 def shaped_book(book: RestBook, depth: int) -> BookSnapshot:

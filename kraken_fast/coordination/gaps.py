@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from ..core.arbiter import Arbiter
+from ..core.arbiter import Arbiter, TradePost
 from ..core.clock import Clock
 from ..errors import KrakenFastError
 from ..events import Event, Filled
@@ -23,7 +23,6 @@ from .shares import ShareLedger
 _log = logging.getLogger("kraken_fast.gaps")
 
 LINE_S, TOTAL_S, PAUSE_S = 0.25, 4.0, 0.5
-
 
 
 class GapFiller:
@@ -59,7 +58,6 @@ class GapFiller:
         if symbol not in self._tasks:
             task = asyncio.get_running_loop().create_task(self._fill(symbol), name=f"gap of {symbol}")
             self._tasks[symbol] = task
-            task.add_done_callback(lambda _: self._tasks.pop(symbol, None))
 
     async def close(self) -> None:
         """End all tasks."""
@@ -70,30 +68,40 @@ class GapFiller:
             await asyncio.wait(tasks)
 
     async def _fill(self, symbol: str) -> None:
-        begun_ns = self._clock.monotonic_ns
-        await asyncio.sleep(LINE_S)
         post = self._arbiter.trades_of(symbol)
-        while (missing := post.missing) is not None:
-            if self._clock.monotonic_ns - begun_ns >= TOTAL_S * SECOND_NS:
-                # An outage of everything may leave several holes in a row: each was looked for as long.
-                self._arbiter.give_up(symbol)
-                continue
-            if await self._fetch(symbol):
-                now_missing = post.missing
-                if now_missing != missing:
-                    self._on_event(Filled(symbol, *missing))
-                    continue
-            await asyncio.sleep(PAUSE_S)
+        begun_ns, last = 0, None
+        try:
+            while (missing := post.missing) is not None:
+                if missing[1] != last:  # another hole than at the last look: lines come first
+                    begun_ns, last = self._clock.monotonic_ns, missing[1]
+                    await asyncio.sleep(LINE_S)
+                elif self._clock.monotonic_ns - begun_ns >= TOTAL_S * SECOND_NS:
+                    self._arbiter.give_up(symbol)
+                    # An outage of everything may leave several holes in a row: each was looked for as long.
+                    last = None if post.missing is None else post.missing[1]
+                elif not await self._fetch(symbol, post):
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            del self._tasks[symbol]  # now: by the time that a callback ran, more might be missing
 
-    async def _fetch(self, symbol: str) -> bool:
-        since_ns = last_trade_ns(self._arbiter, symbol)
+    async def _fetch(self, symbol: str, post: TradePost) -> bool:
+        """Ask REST once; returns whether that helped."""
         self._shares.called("fill", self._clock.monotonic_ns)
         try:
-            page = await self._client.fetch_trades(symbol=symbol, since_ns=since_ns, max_age_s=0)
+            page = await self._client.fetch_trades(
+                symbol=symbol, since_ns=last_trade_ns(self._arbiter, symbol), max_age_s=0
+            )
         except KrakenFastError as error:
             _log.warning("trades of %s could not be fetched: %s", symbol, error)
             return False
-        offer_trades(self._arbiter, symbol, page.trades)
+        before = post.missing
+        if not offer_trades(self._arbiter, symbol, page.trades) or before is None:
+            return False
+        after = post.missing
+        first, last = before[0], before[1] if after is None else min(before[1], after[0] - 1)
+        if last < first:
+            return False
+        self._on_event(Filled(symbol, first, last))
         return True
 
 

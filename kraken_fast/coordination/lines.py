@@ -11,7 +11,6 @@ here: a subscription that fell silent on a line that lives, a line that lags, bo
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from random import SystemRandom
@@ -28,7 +27,7 @@ from ..policy import SECOND_NS, Backoff
 from ..session import Session, SessionSettings
 from ..subscription_records import Phase
 from ..transport import LineState
-from ..types import Gap, InstrumentUpdate, SystemStatus
+from ..types import Asset, Gap, Instrument, InstrumentUpdate, SystemStatus
 from .health import LineHealth, LineWatch, SubscriptionHealth
 
 NAMES = "ABCDEFGH"
@@ -70,7 +69,8 @@ class Lines:
         self._watches: dict[str, LineWatch] = {}
         self._gaps: dict[str, int] = {}
         self._healed_ns: dict[tuple[str, str, str], int] = {}
-        self._told: deque[object] = deque(maxlen=4)  # statuses and instruments
+        self._system: tuple[object, ...] = ()  # as told last, by whichever line
+        self._rules: dict[tuple[type, str], Instrument | Asset] = {}  # likewise
         self._group = Backoff(settings.rng or SystemRandom())
         self._group_timer: asyncio.TimerHandle | None = None
         self._group_at = 0  # whose turn it is
@@ -110,16 +110,6 @@ class Lines:
                 elif channel == "ohlc":
                     decoder.want_candles(symbol, parameter["interval"])
             session.want(channel, names, **parameter)
-
-    def unwant(self, channel: str, symbols: Iterable[str], interval: int = 0) -> None:
-        """Want them no more, on all lines."""
-        names = tuple(symbols)
-        for session in self.sessions.values():
-            session.unwant(channel, names)
-            for symbol in names:
-                session.decoder.unwant(channel, symbol, interval)
-        for symbol in names:
-            self.arbiter.forget(channel, symbol, interval)
 
     def is_alive(self, session: Session) -> bool:
         """Tell whether a line was heard a moment ago."""
@@ -172,11 +162,8 @@ class Lines:
             if isinstance(event, Gap):
                 self._gaps[name] += 1  # of this line; whether anybody misses something, the arbiter says
                 return
-            if isinstance(event, (InstrumentUpdate, SystemStatus)):
-                fact = event.system if isinstance(event, SystemStatus) else event
-                if fact in self._told:
-                    return  # by another line, a moment ago
-                self._told.append(fact)
+            if isinstance(event, (InstrumentUpdate, SystemStatus)) and not self._is_news(event):
+                return  # told by another line, or by this one before it was lost
             self._on_event(event)
             if isinstance(event, LineChange):
                 if event.new == "live" and event.old == "connecting":
@@ -186,6 +173,17 @@ class Lines:
                 self._on_state()
 
         return listen
+
+    def _is_news(self, event: InstrumentUpdate | SystemStatus) -> bool:
+        """Whether this says of the engine, or of any pair or asset, what was not the last word on it."""
+        if isinstance(event, SystemStatus):
+            was, self._system = self._system, (event.system, event.upcoming_maintenance, event.emergency)
+            return self._system != was
+        told: dict[tuple[type, str], Instrument | Asset] = {(Instrument, pair.symbol): pair for pair in event.pairs}
+        told |= {(Asset, asset.id): asset for asset in event.assets}
+        is_news = any(self._rules.get(key) != rule for key, rule in told.items())
+        self._rules |= told
+        return is_news
 
     def _regroup(self, new: str) -> None:
         """While no line is up, let those that wait for their next attempt wait as one line would that was stable.

@@ -94,7 +94,7 @@ class Reader:
         name, now_ns = self.known(symbol), self._clock.monotonic_ns
         value = self._of_lines(channel, name)
         is_live = value is not None and value.quality == "live" and not (strict and getattr(value, "crossed", False))
-        is_young = is_live and (max_age_ms is None or value.age_ms <= max_age_ms)
+        is_young = is_live and _is_within(value, max_age_ms)
         if strict and not is_young:
             self._ledger.refused(now_ns)
             raise _stale(channel, name, value)
@@ -104,7 +104,7 @@ class Reader:
             return value
         held = self._of_rest(channel, name)
         bound_ms = REST_AGE_MS if max_age_ms is None else max_age_ms
-        if held is not None and held.age_ms <= bound_ms and (value is None or is_live or held.age_ms < value.age_ms):
+        if held is not None and held.age_ms <= bound_ms and (is_live or _is_younger(held, value)):
             self._rest.note_read(channel, name)
             self._ledger.served("rest", now_ns, emergency=True)
             return held
@@ -123,31 +123,31 @@ class Reader:
 
     async def _read_rest(self, channel: str, name: str, max_age_ms: float | None) -> Any:
         """Ask REST; if it has nothing, the last of the lines is given as what it is, or nothing at all."""
-        is_emergency = self.lines_quality(channel, name) != "live"
+        is_emergency = not self.is_live(channel, name)
         try:
             await self._rest.ask(channel, name, self._rest_wait_s)
         except NoSourceError as error:
             value = self._of_lines(channel, name)
-            if value is not None and (max_age_ms is None or value.age_ms <= max_age_ms):
+            if value is not None and _is_within(value, max_age_ms):
                 self._ledger.served("websocket", self._clock.monotonic_ns)
                 return value
             self._ledger.refused(self._clock.monotonic_ns)
             reasons = {**self._lines.reasons(channel, name), **error.reasons}
             raise NoSourceError(f"{channel} {name}", reasons) from error
         held, value = self._of_rest(channel, name), self._of_lines(channel, name)
-        now_ns = self._clock.monotonic_ns
-        suffices = value is not None and value.quality == "live" and (max_age_ms is None or value.age_ms <= max_age_ms)
-        if suffices or (value is not None and value.age_ms < held.age_ms):
+        suffices = value is not None and value.quality == "live" and _is_within(value, max_age_ms)
+        if suffices or _is_younger(value, held):
             held = value  # a line came back, or said something, while REST was asked
-        self._ledger.served(held.source, now_ns, emergency=is_emergency)
-        if max_age_ms is not None and held.age_ms > max_age_ms:
+        if not _is_within(held, max_age_ms):
+            self._ledger.refused(self._clock.monotonic_ns)
             raise StaleDataError(f"{channel} {name}", held.quality, held.age_ms)
+        self._ledger.served(held.source, self._clock.monotonic_ns, emergency=is_emergency)
         return held
 
-    def lines_quality(self, channel: str, name: str) -> str:
-        """Give the quality of what the lines have."""
-        value = self._of_lines(channel, name)
-        return "none" if value is None else str(value.quality)
+    def is_live(self, channel: str, name: str) -> bool:
+        """Tell whether a line has a live one."""
+        find = self._arbiter.book if channel == "book" else self._arbiter.ticker
+        return find(name) is not None
 
     def now(self, channel: str, symbol: str, *, strict: bool) -> Any:
         """Give what there is, without waiting."""
@@ -162,7 +162,7 @@ class Reader:
             self._rest.note_read(channel, name)
             value = self._of_lines(channel, name)
             held = self._of_rest(channel, name)
-            if held is not None and (value is None or held.age_ms < value.age_ms):
+            if _is_younger(held, value):
                 value = held
             if value is None:
                 self._ledger.refused(self._clock.monotonic_ns)
@@ -188,6 +188,8 @@ class Reader:
             raise StaleDataError(f"trades {name}", "stale" if log.count else "none")
         held = self._rest.value("trade", name)
         if held is None or held[1] > (REST_AGE_MS if max_age_ms is None else max_age_ms):
+            if alive and not self._ledger.may_spend(now_ns):
+                raise StaleDataError(f"trades {name}", "live", _heard_age_ms(alive, now_ns))
             try:
                 await self._rest.ask("trade", name, self._rest_wait_s)
             except NoSourceError as error:
@@ -217,7 +219,8 @@ class Reader:
         bound_s = (REST_AGE_MS if max_age_ms is None else max_age_ms) / 1000
         if alive and not self._ledger.may_spend(now_ns):
             raise NoSourceError(f"candles {name}", {"rest": "its share of what is read is used up"})
-        purpose = "read" if alive or minutes != self._interval else "emergency"
+        is_subscribed = "ohlc" in self._channels and minutes == self._interval
+        purpose = "emergency" if is_subscribed and not alive else "read"
         self._ledger.called(purpose, now_ns)
         try:
             page = await self._client.fetch_candles(symbol=name, interval=minutes, max_age_s=bound_s)
@@ -244,6 +247,18 @@ class Reader:
         """Refuse what was not asked for when the coordinator was made."""
         if channel not in self._channels:
             raise ConfigError("channels", channel, f"one of those asked for: {', '.join(self._channels)}")
+
+
+def _is_within(value: Any, max_age_ms: float | None) -> bool:
+    """Whether a value is no older than that; one that was never proven is older than anything."""
+    return max_age_ms is None or (value.age_ms is not None and value.age_ms <= max_age_ms)
+
+
+def _is_younger(value: Any, other: Any) -> bool:
+    """Whether there is a value, and what there is else was proven current before it, or never."""
+    if value is None or value.age_ms is None:
+        return value is not None and other is None
+    return other is None or other.age_ms is None or value.age_ms < other.age_ms
 
 
 def _heard_age_ms(sessions: list[Session], now_ns: int) -> float:

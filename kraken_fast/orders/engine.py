@@ -32,6 +32,7 @@ from ..errors import (
 from ..policy import SECOND_NS
 from ..private.line import TradingLine, Written
 from ..rest.exchange_time import ExchangeTime
+from ..rest.sender import is_urgent
 from ..types import Ack, Instrument, SystemStatus
 from .deadman import DISARM_PHASES, DeadMansSwitch, SwitchState
 from .journal import Journal
@@ -67,6 +68,14 @@ class RestPort(RestQueries, Protocol):
     """What of `RestClient` order entry needs."""
 
     async def call(self, path: str, params: dict[str, Any]) -> Any:
+        """See `RestClient`."""
+        ...
+
+    def reserve(self, wanted: Sequence[tuple[int, float]]) -> None:
+        """See `RestClient`."""
+        ...
+
+    def can_afford(self, points: float) -> bool:
         """See `RestClient`."""
         ...
 
@@ -106,7 +115,11 @@ class OrderCore:
         self.exchange_time = ExchangeTime()
         self.table = OrderTable(journal, TradingBudget(self.settings.tier))
         self.resolution = Resolution(
-            self.table, self.exchange_time, line.gapless_since, rest_lag_s=self.settings.rest_lag_s
+            self.table,
+            self.exchange_time,
+            line.gapless_since,
+            rest_lag_s=self.settings.rest_lag_s,
+            can_afford=lambda points: rest is None or rest.can_afford(points),
         )
         self.switch = DeadMansSwitch(timeout_s=self.settings.switch_s or 60, renew_s=self.settings.renew_s)
         self.status: SystemStatus | None = None
@@ -118,6 +131,9 @@ class OrderCore:
         self._quotes = quotes
         self._rng = rng
         self._stamps = Stamps()
+        chance = rng.getrandbits(74)
+        self._names_run = f"7{chance >> 62:03x}-{0x8000 | chance >> 48 & 0x3FFF:04x}"
+        self._names_made = chance & 0xFFFF_FFFF_FFFF
         self._req_id = REQ_ID_FIRST
         self._answers_due: list[tuple[int, int]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -183,7 +199,7 @@ class OrderCore:
     def kill(self, reason: str) -> None:
         """Keep every further order in, until `revive`. Cancels still go."""
         self._killed = reason or "killed"
-        _log.warning("orders are kept in: %s", self._killed)
+        _log.info("no more orders are sent: %s", self._killed)
 
     def revive(self) -> None:
         """Let orders out again after `kill`."""
@@ -363,6 +379,7 @@ class OrderCore:
                 self.resolution.seen(order.name)
         if snapshot:
             self._was_snapshot = True
+            self.resolution.listed(now_ns)
             missing = [order for order in self.table.live.values() if order.name not in named]
             self.resolution.doubt(missing, now_ns)
             for order in [order for order in self.table.external.values() if order.name not in named]:
@@ -430,6 +447,8 @@ class OrderCore:
         due = self.resolution.poll(now_ns)
         if due.ping or (self._line.is_up and now_ns >= self._ping_due_ns):
             self._ping()
+        if self._rest is not None:
+            self._rest.reserve(self.resolution.proofs())
         if due.sweep is not None:
             self._begin_sweep(due.sweep, now_ns)
         self._keep_journal(now_ns)
@@ -460,13 +479,21 @@ class OrderCore:
         self._task(self._sweep(self._rest, sweep, now_ns))
 
     async def _sweep(self, rest: RestPort, sweep: Sweep, began_ns: int) -> None:
+        is_urgent.set(True)
         try:
             found = await carry_out(rest, sweep)
         except KrakenFastError as error:
             _log.warning("looking up orders failed, and proves nothing: %s", error)
             self.resolution.failed(self.clock.monotonic_ns)
         else:
-            self.resolution.swept(sweep, found, began_ns, self.clock.monotonic_ns)
+            self.resolution.swept(
+                sweep,
+                found.orders,
+                began_ns,
+                self.clock.monotonic_ns,
+                amends=found.amends,
+                closed_pages=found.closed_pages,
+            )
         self._pump()
 
     def _keep_journal(self, now_ns: int) -> None:

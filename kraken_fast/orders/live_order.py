@@ -419,7 +419,8 @@ class Order:
             self.wake()
 
     def _state_told(self, row: Execution) -> OrderState | None:
-        is_whole = self.order_qty is not None and 0 < self.order_qty <= self._cum_qty
+        # More than is asked for: it was amended to less than was filled by then, which cancels the rest.
+        is_whole = self._cum_qty > 0 and self.order_qty == self._cum_qty
         if is_whole and not (self.amending is not None and self.amending.is_open):  # it may be for more by now
             if row.exec_type not in ("canceled", "expired"):
                 return _S.FILLED

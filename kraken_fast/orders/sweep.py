@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import DecodeError, ExchangeError
-from ..rest.answers import FillPage, OrderInfo, OrderPage
+from ..rest.answers import Amend, FillPage, OrderInfo, OrderPage
 from .resolution import ORDER_IDS_MAX, Sweep
 
 GONE = frozenset({"EOrder:Unknown order", "EOrder:Invalid order"})
@@ -39,8 +40,25 @@ class RestQueries(Protocol):
         ...
 
 
-async def carry_out(rest: RestQueries, sweep: Sweep) -> list[OrderInfo]:
-    """Ask, and give every order that was found, those of later questions last.
+    async def fetch_order_amends(self, *, order_id: str) -> tuple[Amend, ...]:
+        """See `RestClient`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a sweep found: orders, those of later questions last, and the amends that were asked for.
+
+    `closed_pages` is how many pages the closed ones took.
+    """
+
+    orders: tuple[OrderInfo, ...]
+    amends: dict[str, tuple[Amend, ...]]
+    closed_pages: int
+
+
+async def carry_out(rest: RestQueries, sweep: Sweep) -> Found:
+    """Ask all of a sweep's questions.
 
     Raises:
         KrakenFastError: a question was not answered; what was is lost too, for half a sweep proves nothing.
@@ -52,14 +70,28 @@ async def carry_out(rest: RestQueries, sweep: Sweep) -> list[OrderInfo]:
             found.pop(order.order_id, None)
             found[order.order_id] = order
 
+    closed_pages = 0
     if sweep.since_s is not None:
-        add(await rest.fetch_open_orders())
-        add(await _all_closed(rest, sweep.since_s, sweep.until_s))
+        if sweep.with_open:
+            add(await rest.fetch_open_orders())
+        closed = await _all_closed(rest, sweep.since_s, sweep.until_s)
+        closed_pages = len(closed) // PAGE_ROWS + 1
+        add(closed)
         if sweep.with_fills:
             filled = await _all_filled(rest, sweep.since_s, sweep.until_s)
             await _query(rest, [order_id for order_id in filled if order_id not in found], add)
     await _query(rest, [order_id for order_id in sweep.order_ids if order_id not in found], add)
-    return list(found.values())
+    amends = {order_id: await _amends(rest, order_id) for order_id in sweep.amends_of}
+    return Found(tuple(found.values()), amends, closed_pages)
+
+
+async def _amends(rest: RestQueries, order_id: str) -> tuple[Amend, ...]:
+    try:
+        return await rest.fetch_order_amends(order_id=order_id)
+    except ExchangeError as error:
+        if error.code not in GONE:
+            raise
+        return ()
 
 
 async def _query(rest: RestQueries, order_ids: list[str], add: Any) -> None:

@@ -2,7 +2,8 @@
 
 Theory of operation. `OrderLookup` asks by id until REST tells an end, for an order that we know lived must have one.
 REST was seen up to a minute behind: what it calls open within that time may have ended; what it calls open afterwards
-is, and the snapshot was wrong. A question that fails says nothing about any order, and is asked again.
+is, and the snapshot was wrong. A question that fails says nothing about any order, and is asked again; one that fails
+because REST does not know one of its orders yet, with half as many: each costs 4 points, so there is one at a time.
 
 Source: rest.md section 12; faults.md O21, O22.
 """
@@ -119,12 +120,18 @@ class OrderLookup:
 
     async def _run(self) -> None:
         attempt = 0
+        most = IDS_MAX
         while self._wanted:
-            asked = list(self._wanted)[:IDS_MAX]
-            found = await self._ask(asked)
+            asked = list(self._wanted)[:most]
             before = len(self._wanted)
-            for order in found:
-                self._take(order)
+            try:
+                for order in await self._query(order_ids=asked):
+                    self._take(order)
+                most = min(2 * most, IDS_MAX)
+            except KrakenFastError as error:
+                _log.warning("orders could not be looked up: %s", error)
+                if isinstance(error, ExchangeError) and error.code.startswith(("EOrder:", "EQuery:")):
+                    most = max(1, len(asked) // 2)  # one of them is not known there yet: it must not hide the others
             if len(self._wanted) == before:
                 await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)])
                 attempt += 1
@@ -134,20 +141,6 @@ class OrderLookup:
                         self._wanted[order_id] = self._wanted.pop(order_id)
             else:
                 attempt = 0
-
-    async def _ask(self, order_ids: list[str]) -> tuple[OrderInfo, ...]:
-        try:
-            return await self._query(order_ids=order_ids)
-        except ExchangeError as error:
-            _log.warning("orders could not be looked up: %s", error)
-            if len(order_ids) == 1 or not error.code.startswith(("EOrder:", "EQuery:")):
-                return ()
-        except KrakenFastError as error:
-            _log.warning("orders could not be looked up: %s", error)
-            return ()
-        # One of them is not known there yet: that must not hide the others.
-        half = len(order_ids) // 2
-        return (*await self._ask(order_ids[:half]), *await self._ask(order_ids[half:]))
 
     def _take(self, order: OrderInfo) -> None:
         since_ns = self._wanted.get(order.order_id)

@@ -23,8 +23,9 @@ class Priority(IntEnum):
     """Who goes first when calls wait."""
 
     ORDER = 0
-    QUERY = 1
-    HISTORY = 2
+    URGENT = 1
+    QUERY = 2
+    HISTORY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Endpoint:
         """Its place among waiting calls."""
         if self.is_order:
             return Priority.ORDER
+        if self.name == "GetWebSocketsToken":
+            return Priority.URGENT  # a private line waits for it
         return Priority.HISTORY if self.kind == "history" else Priority.QUERY
 
     @property
@@ -144,7 +147,7 @@ def endpoint_of(path: str) -> Endpoint:
             if listed is not None and listed.path == path:
                 return listed
             return Endpoint(name, "public" if kind == "public" else "write")
-    raise ConfigError("path", path, "/0/public/Name, /0/private/Name, or a name such as Balance")
+    raise ConfigError("path", path, "/0/public/Name or /0/private/Name; Name alone does where it is a listed one")
 
 
 def moves_money_out(endpoint: Endpoint) -> bool:

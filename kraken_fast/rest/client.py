@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random, SystemRandom
@@ -245,6 +245,14 @@ class RestCore:
             retries=self._counts["retries"],
             nonce_errors=self._sender.nonce_errors,
         )
+
+    def reserve(self, wanted: Sequence[tuple[int, float]]) -> None:
+        """Keep points of the private counter: monotonic times in their order, and the points wanted then."""
+        self._sender.counter.reserved = wanted
+
+    def can_afford(self, points: float) -> bool:
+        """Tell whether private reads of so many points could be made now, without using what is reserved."""
+        return self._sender.private.wait_s(points) == 0
 
     # Calling -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,9 @@ The counter of the exchange rises when a call arrives there, ours when its answe
 never below the other, and while a call is under way its cost is reserved. That is why full pace needs no
 margin.
 
+Points can be *reserved*: a call that would leave too few of them at the time for which they are wanted waits until
+then. What is urgent passes, for it is what they are kept for.
+
 Nothing sleeps here but a lane's timer; every pace is arithmetic on the time that it is given.
 
 Source: rest.md section 4; https://docs.kraken.com/exchange/guides/general/ratelimits; support article 206548367.
@@ -20,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,6 +50,10 @@ TIERS = {
     "pro": Tier("pro", 20, 1.0),
 }
 """From the lowest. Nothing in REST tells which it is: `maxratecount` of the `executions` channel does."""
+
+
+RESERVED_AGAIN_NS = SECOND_NS // 10
+"""Whoever waits for points that are reserved for now looks again after so long."""
 
 
 class Pace(Protocol):
@@ -96,6 +103,8 @@ class DecayingPoints:
 
     def wait_ns(self, cost: float, now_ns: int) -> int:
         """Nanoseconds until a call of this cost keeps below the threshold; 0 means now."""
+        if self._level + self._under_way + cost <= self.tier.points_max:
+            return 0  # even if nothing had decayed
         over = self.level(now_ns) + cost - self.tier.points_max
         # Whole nanoseconds, rounded up: one too early is one too many.
         return int(over * SECOND_NS / self.tier.decay_per_s) + 1 if over > 1e-9 else 0
@@ -137,6 +146,8 @@ class CallCounter(DecayingPoints):
     def __init__(self, tier: Tier, *, tiers: Mapping[str, Tier] = TIERS) -> None:
         super().__init__(tier)
         self.refusals = 0
+        self.reserved: Sequence[tuple[int, float]] = ()
+        """Monotonic times in their order, and the points that will be wanted then."""
         self._tiers = tiers
         self._silent_until_ns = 0
         self._refused_ns = 0
@@ -146,6 +157,17 @@ class CallCounter(DecayingPoints):
         if cost <= 0:
             return 0
         return max(0, self._silent_until_ns - now_ns, super().wait_ns(cost, now_ns))
+
+    def reserved_wait_ns(self, cost: float, now_ns: int) -> int:
+        """Nanoseconds until a call leaves what is reserved for others; 0 means now."""
+        level, before_ns = self.level(now_ns) + cost, now_ns
+        for wanted_ns, points in self.reserved if cost > 0 else ():
+            due_ns = max(wanted_ns, now_ns)
+            level = max(0.0, level - (due_ns - before_ns) * self.tier.decay_per_s / SECOND_NS) + points
+            before_ns = due_ns
+            if level > self.tier.points_max:
+                return max(due_ns - now_ns, RESERVED_AGAIN_NS)
+        return 0
 
     def refused(self, now_ns: int, retry_after_s: float) -> None:
         """See `Pace`."""
@@ -258,16 +280,25 @@ class Lane:
         clock: monotonic time.
         parallel: calls under way at once.
         waiting_max: calls in the queue; one more is refused.
+        reserved_wait_ns: how long a call that is not urgent has to wait besides; None for not at all.
     """
 
     def __init__(
-        self, name: str, pace: Pace, clock: Clock, *, parallel: int, waiting_max: int = 1000
+        self,
+        name: str,
+        pace: Pace,
+        clock: Clock,
+        *,
+        parallel: int,
+        waiting_max: int = 1000,
+        reserved_wait_ns: Callable[[float, int], int] | None = None,
     ) -> None:
         self.name = name
         self.pace = pace
         self._clock = clock
         self._parallel = parallel
         self._waiting_max = waiting_max
+        self._reserved_wait_ns = reserved_wait_ns
         self._waiting: list[_Waiter] = []
         self._count = 0
         self._under_way = 0
@@ -278,9 +309,16 @@ class Lane:
         """Calls in the queue."""
         return sum(not waiter.turn.done() for waiter in self._waiting)
 
-    def wait_s(self, cost: float = 1) -> float:
+    def wait_s(self, cost: float = 1, priority: Priority = Priority.QUERY) -> float:
         """Seconds that a call of this cost would wait if nothing else did."""
-        return self.pace.wait_ns(cost, self._clock.monotonic_ns) / SECOND_NS
+        return self._wait_ns(cost, priority) / SECOND_NS
+
+    def _wait_ns(self, cost: float, priority: Priority) -> int:
+        now_ns = self._clock.monotonic_ns
+        wait_ns = self.pace.wait_ns(cost, now_ns)
+        if self._reserved_wait_ns is None or priority <= Priority.URGENT:
+            return wait_ns
+        return max(wait_ns, self._reserved_wait_ns(cost, now_ns))
 
     async def enter(self, priority: Priority, cost: float, *, wait_max_s: float) -> None:
         """Wait for a turn; `leave` has to follow.
@@ -288,9 +326,9 @@ class Lane:
         Raises:
             RateLimitError: it would take longer than `wait_max_s`, or the queue is full. Nothing was sent.
         """
-        if not self._waiting and self._may_go(cost):
+        if not self._waiting and self._may_go(cost, priority):
             return
-        wait_s = self.wait_s(cost)
+        wait_s = self.wait_s(cost, priority)
         if wait_s > wait_max_s or len(self._waiting) >= self._waiting_max:
             raise self._too_slow(wait_s)
         self._count += 1
@@ -306,7 +344,7 @@ class Lane:
             waiter.turn.cancel()
             self._pump()
             if isinstance(error, TimeoutError):
-                raise self._too_slow(self.wait_s(cost)) from None
+                raise self._too_slow(self.wait_s(cost, priority)) from None
             raise
 
     def leave(self, cost: float) -> None:
@@ -319,12 +357,11 @@ class Lane:
         """The exchange says that it was too fast."""
         self.pace.refused(self._clock.monotonic_ns, retry_after_s)
 
-    def _may_go(self, cost: float) -> bool:
-        now_ns = self._clock.monotonic_ns
-        if self._under_way >= self._parallel or self.pace.wait_ns(cost, now_ns) > 0:
+    def _may_go(self, cost: float, priority: Priority) -> bool:
+        if self._under_way >= self._parallel or self._wait_ns(cost, priority) > 0:
             return False
         self._under_way += 1
-        self.pace.begin(cost, now_ns)
+        self.pace.begin(cost, self._clock.monotonic_ns)
         return True
 
     def _pump(self) -> None:
@@ -334,14 +371,14 @@ class Lane:
             self._timer = None
         while self._waiting:
             first = self._waiting[0]
-            if first.turn.done() or self._may_go(first.cost):
+            if first.turn.done() or self._may_go(first.cost, first.priority):
                 heapq.heappop(self._waiting)
                 if not first.turn.done():
                     first.turn.set_result(None)
             else:
                 break
         if self._waiting and self._under_way < self._parallel:
-            wait_s = self.wait_s(self._waiting[0].cost)
+            wait_s = self.wait_s(self._waiting[0].cost, self._waiting[0].priority)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._pump)
 
     def _too_slow(self, wait_s: float) -> RateLimitError:

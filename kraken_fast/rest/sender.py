@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..policy import SECOND_NS, CircuitBreaker
-from .catalogue import Endpoint
+from .catalogue import Endpoint, Priority
 from .clock import RestClock
 from .envelope import read_answer
 from .error_table import CallFacts
@@ -42,6 +43,10 @@ from .request import facts_of, public_request, signed_request
 _log = logging.getLogger("kraken_fast.rest")
 
 PUBLIC_PARALLEL = 4
+
+is_urgent: ContextVar[bool] = ContextVar("is_urgent", default=False)
+"""Set in the task whose reads go before all others and may use what is reserved: those that prove what became of an
+order."""
 
 
 class RestSender:
@@ -96,7 +101,12 @@ class RestSender:
             "public", public if limited else NoPace(), clock, parallel=PUBLIC_PARALLEL, waiting_max=most
         )
         self.private = Lane(
-            "private", self.counter if limited else NoPace(), clock, parallel=1, waiting_max=most
+            "private",
+            self.counter if limited else NoPace(),
+            clock,
+            parallel=1,
+            waiting_max=most,
+            reserved_wait_ns=self.counter.reserved_wait_ns if limited else None,
         )
         self.rest_clock = RestClock(clock, ask_time, self.public.wait_s)
 
@@ -118,7 +128,8 @@ class RestSender:
         self._refuse_if_open(endpoint)
         lane = self.private if endpoint.is_private else self.public
         asked_ns = self._clock.monotonic_ns
-        await lane.enter(endpoint.priority, endpoint.cost, wait_max_s=wait_s)
+        priority = min(endpoint.priority, Priority.URGENT) if is_urgent.get() else endpoint.priority
+        await lane.enter(priority, endpoint.cost, wait_max_s=wait_s)
         try:
             waited_s = (self._clock.monotonic_ns - asked_ns) / SECOND_NS
             if waited_s >= 1.0:

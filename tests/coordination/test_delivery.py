@@ -9,6 +9,9 @@ import pytest
 
 from kraken_fast import BookSnapshot
 from kraken_fast.coordination.delivery import Delivery
+from kraken_fast.core.arbiter import Arbiter
+from kraken_fast.core.line import Line
+from kraken_fast.core.posts import Seat
 from kraken_fast.core.shape import book_of, ticker_of
 from kraken_fast.errors import ConfigError
 from kraken_fast.events import Degraded
@@ -26,9 +29,26 @@ def test_a_value_of_rest_is_told_when_it_changed() -> None:
     for price in (1, 1, 2, 2, 1):
         delivery.rest_value("book", "A/B", book(price))
     assert [each.best_bid for each in told] == [1, 2, 1]
-    assert delivery.rest_deliveries == 3
+
+
+async def test_a_stream_hears_of_rest_without_a_callable() -> None:
+    delivery = Delivery(10)
+    stream = delivery.stream()
     delivery.rest_value("ticker", "A/B", ticker_of("A/B", [Decimal(1)] * 12, asked_ns=1, age_ms=0))
-    assert delivery.rest_deliveries == 4, "without a callable too: streams may listen"
+    assert (await anext(stream)).source == "rest"
+
+
+def test_what_rest_tells_is_told_again_when_a_line_said_something_since() -> None:
+    told: list[Any] = []
+    delivery = Delivery(10)
+    delivery.choose("book", told.append)
+    delivery.arbiter = Arbiter(delivery)
+    post, seat = delivery.arbiter.post_of("book", "A/B"), Seat(Line())
+    for at in (1, 2):
+        assert post.offer(seat, at, at) == "news"
+        delivery.rest_value("book", "A/B", book(1))
+        delivery.rest_value("book", "A/B", book(1))
+    assert len(told) == 2, "once after each"
 
 
 async def test_streams_hear_all_and_a_slow_one_is_told_what_it_missed() -> None:

@@ -77,7 +77,7 @@ def test_an_order_that_died_with_its_line_is_proven_absent_by_queries() -> None:
         assert order.state is OrderState.NOT_PLACED
         late_s = (world.clock.monotonic_ns - order.deadline_ns) / S
         assert 60 <= late_s <= 62
-        assert "asked 61 s after its deadline" in str(order.error)
+        assert "asked 60 s after its deadline" in str(order.error)
         assert {"OpenOrders", "ClosedOrders", "TradesHistory"} <= set(world.port.calls)
         with pytest.raises(OrderRejectedError) as caught:
             await order.acknowledged()
@@ -385,7 +385,8 @@ def test_an_amend_in_flight_as_the_line_dies(is_applied: bool) -> None:
             await until(lambda: order.amending.state == "applied", RECONNECT_S + 2)
         else:
             await until(lambda: order.amending.state == "not applied", 70)
-            assert world.now_s - lost_s < 5 + 62
+            assert world.now_s - lost_s < 5 + 2.1, "the stream that came back lists it with its old terms"
+            assert "OpenOrders" not in world.port.calls
         (terms,) = order.possible_terms
         assert terms["limit_price"] == world.account.orders[order.order_id].limit_price
 

@@ -180,6 +180,16 @@ def test_an_order_that_may_be_for_more_by_now_is_not_called_filled() -> None:
     assert each.amending.state == "applied" and each.state is OrderState.FILLED
 
 
+def test_an_order_amended_to_less_than_is_filled_is_cancelled_not_filled() -> None:
+    """Source: rest.md section 9, AmendOrder: it cancels the rest. A fill that recovery tells later changes nothing."""
+    one = order(OrderState.OPEN)
+    one.order_qty = D("0.05")  # as the amend was acknowledged
+    one.take(trade(1), 1)
+    assert one.state is OrderState.PARTIAL and one.filled_qty == D("0.1")
+    one.take(told(exec_type="canceled", order_status="canceled", order_id="O1", cum_qty=D("0.1")), 2)
+    assert one.state is OrderState.CANCELED and one.corrections == 0
+
+
 def test_a_query_tells_the_last_terms_of_an_order_that_ended() -> None:
     each = order(OrderState.OPEN)
     terms = {"order_id": "O1", "order_qty": D(1), "limit_price": D(7)}

@@ -39,8 +39,8 @@ class Rest:
 
 
 async def found(rest: Rest, *order_ids: str, since_s: int | None = 1, with_fills: bool = True) -> list[str]:
-    orders = await carry_out(rest, Sweep(order_ids, since_s, None, with_fills))  # type: ignore[arg-type]
-    return [order.order_id for order in orders]
+    answers = await carry_out(rest, Sweep(order_ids, since_s, None, with_fills))  # type: ignore[arg-type]
+    return [order.order_id for order in answers.orders]
 
 
 async def test_open_before_closed_before_fills() -> None:

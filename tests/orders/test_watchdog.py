@@ -87,7 +87,7 @@ async def test_a_process_watches(box: Box, tmp_path: Path, how: str, is_cancelle
         sys.executable, "-c", WATCHED, str(box.key), box.ex.rest_url, str(tmp_path), how, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         word, pid = (await process.stdout.readline()).split()
     assert word == b"beating" and box.live == 1, "it beat, so nothing was cancelled"
     if how in ("crash", "calm"):  # calm: its end without a word is to be no silence

@@ -34,6 +34,7 @@ from kraken_fast.errors import (
 )
 from kraken_fast.rest.catalogue import ENDPOINTS
 from kraken_fast.rest.endpoints import RestClient
+from kraken_fast.rest.http import AioHttp, HttpRequest, HttpResponse
 from kraken_fast.rest.nonce import FileNonces
 from kraken_fast.sim import Exchange
 from kraken_fast.sim.account import NewAccount
@@ -88,6 +89,31 @@ async def test_reads_of_every_kind(box: Exchange, tmp_path: Path) -> None:
         await client.fetch_credit_lines()
         assert await client.fetch_exports(report="ledgers") == ()
         assert client.stats().nonce_errors == 0
+
+
+class Overheard(AioHttp):
+    """Keeps every request, as somebody on the way might."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[HttpRequest] = []
+
+    async def fetch(self, request: HttpRequest) -> HttpResponse:
+        self.heard.append(request)
+        return await super().fetch(request)
+
+
+@pytest.mark.fault("X20", kind="L")
+async def test_an_order_that_is_played_back_is_refused(box: Exchange, tmp_path: Path) -> None:
+    port = Overheard()
+    async with client_of(box, tmp_path, http=port) as client:
+        await client.add_order(symbol=BTC, side="buy", ord_type="limit", qty="0.01", price=1000, cl_ord_id="kf-1")
+        (order,) = [each for each in port.heard if each.url.endswith("/AddOrder")]
+        assert b"deadline" in order.body
+        for _ in range(3):
+            answer = await port.fetch(order)
+            assert json.loads(answer.body)["error"] == ["EAPI:Invalid nonce"]
+        assert len(await client.fetch_open_orders()) == 1
 
 
 @pytest.mark.fault("X17", kind="L")

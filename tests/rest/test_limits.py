@@ -154,6 +154,37 @@ def test_orders_and_cancels_go_before_queries_before_history() -> None:
 
 
 @pytest.mark.fault("L01", kind="D")
+def test_what_is_reserved_is_left_for_what_is_urgent() -> None:
+    """Pro: 20 points, one back each second. 13 are wanted in 10 s: until then 17 may be used, of what is full at 20."""
+    world = World()
+    counter = CallCounter(TIERS["pro"])
+    lane = Lane("test", counter, world.clock, parallel=1, reserved_wait_ns=counter.reserved_wait_ns)
+    begin = world.seconds
+    counter.reserved = [(world.clock.monotonic_ns + 10 * SECOND, 13)]
+    went: list[tuple[str, float]] = []
+
+    async def ask(name: str, priority: Priority, cost: float) -> None:
+        await lane.enter(priority, cost, wait_max_s=100)
+        lane.leave(cost)
+        went.append((name, round(world.seconds - begin)))
+
+    async def main() -> None:
+        for number in range(4):
+            await ask(f"read {number}", Priority.QUERY, 4)
+        reading = asyncio.ensure_future(ask("read 4", Priority.QUERY, 4))
+        await ask("cancel", Priority.ORDER, 0)
+        await asyncio.sleep(10)
+        assert not reading.done()
+        await ask("proof", Priority.URGENT, 13)
+        counter.reserved = ()
+        await reading
+
+    world.run(main())
+    assert went == [
+        ("read 0", 0), ("read 1", 0), ("read 2", 0), ("read 3", 0), ("cancel", 0), ("proof", 10), ("read 4", 13),
+    ]  # fmt: skip
+
+
 def test_who_will_not_wait_is_told_how_long_it_would_be() -> None:
     world = World()
     lane = lane_of(world, CallCounter(TIERS["starter"]))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from kraken_fast import (
+    BookSnapshot,
     Candle,
     ClosedError,
     ConfigError,
+    EventStream,
     NoSourceError,
     SourceChange,
     StaleDataError,
@@ -100,6 +103,9 @@ def test_what_is_private_needs_a_key() -> None:
         {"channels": "book"},
         {"book_depth": 11},
         {"ohlc_interval": 7},
+        {"ticker_trigger": "all"},
+        {"handler": print},
+        {"depth": 10},
         {"lines": 0},
         {"lines": 9},
         {"lines": []},
@@ -282,3 +288,28 @@ def test_an_idle_coordinator_does_not_keep_the_loop_busy() -> None:
             assert (world.loop.turns - turns) / 20 <= 50, "V08"
 
     world.run(main())
+
+
+def test_an_iterator_reads_the_line_that_lives() -> None:
+    world = World(["BTC/USD"], seed=61, rate=0.3)
+
+    async def main() -> None:
+        async with world.coordinator(channels=["book"], check_s=0) as coordinator:
+            for name in "ABAB":
+                stream, told = coordinator.events(), len(world.told["BTC/USD"])
+                await world.until(lambda told=told: len(world.told["BTC/USD"]) > told, 60)
+                await asyncio.sleep(0.1)
+                world.faults.inject("rst", session=world.session_of(coordinator, name))
+                await asyncio.sleep(0.03)
+                assert coordinator.book("BTC/USD").quality == "live"
+                books = [event async for event in _first(stream, 3) if isinstance(event, BookSnapshot)]
+                assert [book.quality for book in books] == ["live"]
+                await stream.aclose()
+                await world.until(lambda: all(line.state == "live" for line in coordinator.lines_health()), 35)
+
+    world.run(main())
+
+
+async def _first(stream: EventStream, count: int) -> AsyncIterator[Any]:
+    for _ in range(count):
+        yield await anext(stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from report import note
@@ -224,3 +225,68 @@ def _nothing_of(coordinator: UnifiedDataCoordinator, symbol: str) -> None:
     """What nobody has yet is refused, not invented."""
     coordinator._arbiter.forget("book", symbol)
     coordinator.book(symbol)
+
+
+def test_a_symbol_that_rest_does_not_know_costs_the_others_nothing() -> None:
+    world = World(["BTC/USD", "ETH/USD"], seed=18)
+
+    async def main() -> None:
+        async with world.coordinator(symbols=["BTC/USD", "NO/SUCH", "ETH/USD"], check_s=0) as coordinator:
+            await asyncio.sleep(20)
+            assert coordinator._rest.calls <= 2, "asked once for its ticker, once for its book"
+            cut(world)
+            at_s = world.now_s
+            await world.until(lambda: {what[1:] for what in world.rest_told} >= {
+                (channel, symbol) for channel in ("ticker", "book") for symbol in world.symbols
+            }, 1)
+            with pytest.raises(NoSourceError, match="unknown symbol"):
+                await coordinator.get_ticker("NO/SUCH")
+            assert world.now_s - at_s < 1
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("after_s", [0.02, 0.3])
+def test_closing_tells_whoever_waits_for_rest_and_asks_no_more(after_s: float) -> None:
+    world = World(["BTC/USD"], seed=19, rtt_s=1.0)
+
+    async def main() -> None:
+        coordinator = world.coordinator(check_s=0)
+        await coordinator.start()
+        await asyncio.sleep(3)
+        cut(world)
+        await asyncio.sleep(0.1)
+        reading = asyncio.ensure_future(coordinator.get_ticker("BTC/USD", max_age_ms=10))
+        await asyncio.sleep(after_s)
+        await coordinator.close()
+        with pytest.raises(NoSourceError, match="closed"):
+            await reading
+        calls = coordinator._rest.calls
+        assert (await coordinator.get_ticker("BTC/USD")).quality == "stale"
+        assert coordinator._rest.calls == calls
+
+    world.run(main())
+
+
+def test_what_an_outage_costs_grows_with_the_symbols_and_not_with_their_square() -> None:
+    looks: dict[int, int] = {}
+    for count in (100, 400):
+        world = World(_all_symbols()[:count], rate=0.0, levels=12)
+
+        async def main(world: World = world, count: int = count) -> None:
+            async with world.coordinator(channels=["book", "ticker"], check_s=0) as coordinator:
+                await asyncio.sleep(3)
+                rest = coordinator._rest
+                value, looks[count] = rest.value, 0
+
+                def counted(channel: str, symbol: str) -> tuple[Any, float] | None:
+                    looks[count] += 1
+                    return value(channel, symbol)
+
+                rest.value = counted  # type: ignore[method-assign]
+                cut(world)
+                await world.until(lambda: len(world.rest_told) >= count, 1)
+
+        world.run(main())
+    note("an outage until all tickers came: looks at REST's values, by symbols", looks)
+    assert looks[400] <= 5 * looks[100]

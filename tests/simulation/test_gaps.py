@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from report import note
 
 from kraken_fast import Filled, Gap
+from kraken_fast.rest.answers import TradePage
 from kraken_fast.sim.network import Route
 
 from .coordination import World
@@ -116,3 +120,66 @@ def test_trades_of_an_outage_are_told_by_rest_while_it_lasts() -> None:
     world.run(main())
     ids = world.trade_ids["BTC/USD"]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+@pytest.mark.fault("K21", kind="D")
+def test_holes_that_the_other_line_fills_in_turn_are_not_given_up_for_the_first_of_them() -> None:
+    world = World(["BTC/USD"], seed=35, rate=150, route=lambda number: Route(down_ms=5 + 1500 * (number % 2)))
+
+    async def main() -> None:
+        async with world.coordinator(check_s=0) as coordinator:
+            await asyncio.sleep(3)
+            world.http.is_down = True
+            ahead = world.session_of(coordinator, "B")
+            for _ in range(60):
+                world.faults.inject("drop", session=ahead, channel="trade")
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(2)
+            assert coordinator._arbiter.trades["BTC/USD"].filled > 10
+
+    world.run(main())
+    assert not world.changes(Gap)
+    ids = world.trade_ids["BTC/USD"]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+@pytest.mark.fault("K21", kind="D")
+def test_what_rest_filled_is_told_for_what_it_was() -> None:
+    world = World(["BTC/USD"], seed=36, rate=40)
+
+    async def main() -> None:
+        async with world.coordinator(check_s=0) as coordinator:
+            await asyncio.sleep(3)
+            fetch = coordinator.client.fetch_trades
+
+            async def fetch_few(**options: Any) -> TradePage:
+                """A page is a thousand trades; of three the same is seen sooner."""
+                page = await fetch(**options)
+                return replace(page, trades=page.trades[:4])  # the first is the last one known
+
+            coordinator.client.fetch_trades = fetch_few  # type: ignore[method-assign]
+            for line in "AB":
+                number = world.session_of(coordinator, line)
+                world.faults.inject("drop", session=number, channel="trade", count=6)
+            await world.until(lambda: len(world.changes(Filled)) > 1, 30)
+            await asyncio.sleep(2)
+
+    world.run(main())
+    fills = [event for _, event in world.changes(Filled)]
+    assert fills[0].last - fills[0].first + 1 == 3
+    for earlier, later in pairwise(fills):
+        assert earlier.last < later.first
+    ids = world.trade_ids["BTC/USD"]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+def test_a_hole_that_opens_as_the_last_one_closes_is_looked_after() -> None:
+    world = World(["BTC/USD"], seed=37)
+
+    async def main() -> None:
+        async with world.coordinator(check_s=0) as coordinator:
+            coordinator._gaps.on_missing("BTC/USD", 1, 1)
+            await asyncio.sleep(0)  # nothing is missing: its task ends before this goes on, its callbacks do not
+            assert not coordinator._gaps._tasks
+
+    world.run(main())

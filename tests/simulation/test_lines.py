@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from report import note
 
-from kraken_fast import Degraded, StaleDataError
+from kraken_fast import BookSnapshot, Degraded, EventStream, InstrumentUpdate, StaleDataError, SystemStatus
 
 from .coordination import World
 
@@ -183,3 +184,66 @@ def test_lines_that_were_lost_in_turn_come_back_at_once_when_all_are_lost(out_s:
             note(f"all lines lost for {out_s:g} s after losses in turn: s until a book is live again", round(took_s, 3))
 
     world.run(main())
+
+
+@pytest.mark.fault("K14", kind="D")
+def test_the_engine_and_a_pair_that_come_back_are_told_each_time_and_once() -> None:
+    world = World(["BTC/USD"], seed=30)
+
+    async def main() -> None:
+        async with world.coordinator(check_s=0) as coordinator:
+            await asyncio.sleep(3)
+            for _ in range(2):
+                for status in ("maintenance", "online"):
+                    world.core.set_system_status(status)
+                    await asyncio.sleep(2)
+                for state in ("cancel_only", "online"):
+                    world.core.set_pair("BTC/USD", status=state)
+                    await asyncio.sleep(2)
+            world.faults.inject("rst", session=world.session_of(coordinator, "A"))
+            await asyncio.sleep(5)
+
+    world.run(main())
+    assert [event.system for _, event in world.changes(SystemStatus)] == ["online", *["maintenance", "online"] * 2]
+    updates = [event for _, event in world.changes(InstrumentUpdate) if not event.snapshot]
+    assert [update.pairs[0].status for update in updates] == ["cancel_only", "online"] * 2
+
+
+@pytest.mark.xfail(strict=True, reason="Arbiter.lags takes the age of a state that a snapshot repeats for a lag")
+def test_a_line_that_returns_to_a_market_that_stands_still_does_not_lag() -> None:
+    world = World(["BTC/USD"], seed=31, rate=0.0)
+
+    async def main() -> None:
+        async with world.coordinator(check_s=0) as coordinator:
+            await asyncio.sleep(10)
+            world.faults.inject("rst", session=world.session_of(coordinator, "A"))
+            await asyncio.sleep(10)
+            assert coordinator.lines_health()[0].connections == 2
+            assert not coordinator.lines_health()[0].is_lagging
+
+    world.run(main())
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="Arbiter.read_book compares the age of what was never proven")
+@pytest.mark.fault("D04", kind="D")
+def test_a_pair_whose_checksums_never_agreed_can_be_read_as_what_it_is() -> None:
+    world = World(["BTC/USD"], seed=32)
+
+    async def main() -> None:
+        world.faults.inject("bad_checksum", count=None)
+        async with world.coordinator(check_s=0, ready_s=30, channels=["book"]) as coordinator:
+            stream, at_s = coordinator.events(), world.now_s
+            while world.now_s < at_s + 10:
+                await asyncio.sleep(0.1)
+                assert (await coordinator.get_order_book("BTC/USD", max_age_ms=5000)).quality == "rest"
+                assert coordinator.book("BTC/USD").quality in ("rest", "unverified")
+            assert {event.quality async for event in _next_books(stream)} <= {"rest", "unverified"}
+
+    world.run(main())
+
+
+async def _next_books(stream: EventStream) -> AsyncIterator[BookSnapshot]:
+    for _ in range(5):
+        event = await anext(stream)
+        if isinstance(event, BookSnapshot):
+            yield event

@@ -57,3 +57,25 @@ def test_readers_without_waiting_get_what_there_is() -> None:
                 await coordinator.get_trades("BTC/USD")
 
     world.run(main())
+
+
+def test_reads_of_trades_and_candles_stay_within_the_share_of_rest() -> None:
+    world = World(["BTC/USD"], seed=62)
+
+    async def main() -> None:
+        async with world.coordinator(channels=["book", "trade"], check_s=0) as coordinator:
+            await asyncio.sleep(10)
+            refused = 0
+            for _ in range(40):
+                try:
+                    await coordinator.get_trades("BTC/USD", max_age_ms=0.001)
+                except StaleDataError:
+                    refused += 1
+                await asyncio.sleep(0.717)
+            assert refused
+            assert coordinator.shares().rest_share <= 0.05
+            await coordinator.get_ohlc("BTC/USD")
+            assert coordinator.shares().calls["read"], "what no line was asked for is no emergency"
+            assert not coordinator.shares().calls["emergency"]
+
+    world.run(main())

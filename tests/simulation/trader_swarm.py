@@ -29,9 +29,8 @@ from .trader_oracle import TraderOracle
 LINE_S = 35.0
 """V01: the line is live within so long after the faults."""
 
-UNKNOWN_S = 110.0
-"""V03: the deadline of the last order and 62 s for one; for many, REST's own counter lets one last sweep of 13 points
-through each 13 s."""
+UNKNOWN_S = 5.0 + 62.0
+"""V03: the deadline of the last order, and 62 s, however many are unknown."""
 
 RETRY_S = 61.0
 """What was declared lost is tried again once a minute."""

@@ -147,6 +147,8 @@ class AccountCalls(TypedCalls):
         def parse(row: Any, _asked_ns: int) -> tuple[OrderInfo, ...]:
             return keyed(OrderInfo, _object(row, "OpenOrders").get("open"), names, "order_id")
 
+        if not max_age_s:  # an answer to a question that left earlier proves nothing of what came since
+            return await self._ask("OpenOrders", params, lambda row: parse(row, 0))
         return await self._read("OpenOrders", params, parse, max_age_s=max_age_s)
 
     async def fetch_closed_orders(
