@@ -57,13 +57,15 @@ def rows(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
         seeds_max = max((line["seed"] + 1 for line in caught), default=0)
         text = f"{len(caught)} of {len(planted)}, within {seeds_max} seeds; tests/planted.py --list names them"
         yield "planted bugs caught", text, min(line["at"] for line in planted.values())
-    targets: dict[str, tuple[int, int, str]] = {}
+    targets: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         if line["what"] == "fuzz":
-            count, crashes, _ = targets.get(line["target"], (0, 0, ""))
-            targets[line["target"]] = count + line["executions"], crashes + line["crashed"], line["at"]
-    for name, (count, crashes, at) in sorted(targets.items()):
-        yield f"fuzz executions, {name}", f"{count:,}, crashes {crashes}", at
+            targets.setdefault(line["target"], []).append(line)
+    for name, runs in sorted(targets.items()):
+        text = f"{sum(run['executions'] for run in runs):,}, crashes {sum(run['crashed'] for run in runs)}"
+        if (judged := runs[-1].get("judged", 1)) > 1:
+            text += f"; one in {judged} before the slow judge, and all that found something"
+        yield f"fuzz executions, {name}", text, runs[-1]["at"]
     if run := last.get("survival"):
         text = f"{run['survived']} of {run['faults']}, of severity 1 {run['severity_1']} of 86"
         yield "faults survived", text, run["at"]

@@ -67,9 +67,15 @@ class Stamper:
         self._next = 0
         self._last_us = 0
 
-    def slice(self, count: int) -> bytes:
-        """Give the next frames; no two have the same time."""
+    @property
+    def begins(self) -> bool:
+        """Whether the tape is at its beginning, where its snapshots fit."""
+        return self._next == 0
+
+    def slice(self, most: int) -> tuple[bytes, int]:
+        """Give the next frames, no further than to the end of the tape, and how many; no two have the same time."""
         parts, at, us = self._parts, self._next, max(self._last_us + 1, time.time_ns() // 1000)
+        count = min(most, len(parts) - at)
         out: list[bytes] = []
         second, prefix = -1, b""
         for i in range(us, us + count):
@@ -77,10 +83,10 @@ class Stamper:
                 second = i // 1_000_000
                 prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.").encode()
             head, tail = parts[at]
-            at = at + 1 if at + 1 < len(parts) else 0
+            at += 1
             out += (head, prefix, b"%06dZ" % (i % 1_000_000), tail)
-        self._next, self._last_us = at, us + count - 1
-        return b"".join(out)
+        self._next, self._last_us = at % len(parts), us + count - 1
+        return b"".join(out), count
 
 
 class Flood:
@@ -90,6 +96,7 @@ class Flood:
         self._tape = corpus.tape(symbols, messages=max(corpus.MESSAGES, 2 * symbols))
         self._rate, self._seconds, self._lines, self._kill_every = rate, seconds, lines, kill_every
         self._clients: list[socket.socket] = []
+        self._waiting: list[socket.socket] = []
         self._lock = threading.Lock()
         self._arrived = threading.Event()
         self.kills = 0
@@ -99,7 +106,7 @@ class Flood:
         listener = socket.create_server(("127.0.0.1", 0))
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        while len(self._clients) < self._lines:
+        while len(self._waiting) < self._lines:
             self._arrived.wait(0.1)
         sent = self._send()
         print(json.dumps({"sent": sent, "kills": self.kills}), flush=True)
@@ -118,7 +125,7 @@ class Flood:
             return
         client.settimeout(5.0)
         with self._lock:
-            self._clients.append(client)
+            self._waiting.append(client)
         self._arrived.set()
 
     def _send(self) -> int:
@@ -131,14 +138,21 @@ class Flood:
                 time.sleep(SLICE_S)
                 self._answer()
                 continue
-            count = min(due, max(50, self._rate // 500))
-            data = stamper.slice(count)
+            if stamper.begins:
+                self._admit()
+            data, count = stamper.slice(min(due, max(50, self._rate // 500)))
             sent += count
             if self._kill_every and now // self._kill_every > killed:
                 killed += 1
                 self._kill()
             self._to_all(data)
         return sent
+
+    def _admit(self) -> None:
+        """Let those join whose snapshots are those of the beginning."""
+        with self._lock:
+            self._clients += self._waiting
+            self._waiting.clear()
 
     def _to_all(self, data: bytes) -> None:
         with self._lock:

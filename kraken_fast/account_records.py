@@ -19,10 +19,10 @@ class AccountGap:
         channel: executions or balances.
         reason: why: the line was lost, the sequence broke, a fill was found missing.
         since_ns, until_ns: the exchange's time of the last thing known before, and of the first after; 0 if unknown.
-        fills: recovered in it.
+        fills: recovered in it; of balances, movements.
         healed: everything in it was recovered. If not, fills that are missing may still come, out of order; of balances
-            the totals are right again, but movements in the gap are not told one by one: `RestClient.iter_ledgers` from
-            `since_ns` on has them.
+            the totals are right again, and movements in the gap come as REST tells them, marked as recovered: a second
+            gap that is healed says when they were all, a minute later.
     """
 
     channel: str

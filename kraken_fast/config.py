@@ -173,6 +173,13 @@ def check_ohlc_interval(interval: object) -> int:
     return interval
 
 
+def check_ticker_trigger(trigger: object) -> str:
+    """Return what makes the exchange tell a ticker, if it offers that."""
+    if trigger not in ("trades", "bbo"):
+        raise ConfigError("ticker_trigger", trigger, "trades or bbo")
+    return str(trigger)
+
+
 def check_channel_parameter(channel: str, given: Mapping[str, Any]) -> Any:
     """Return the value of the channel's parameter: the given one, checked, or the default.
 
@@ -192,8 +199,8 @@ def check_channel_parameter(channel: str, given: Mapping[str, Any]) -> Any:
         return check_level3_depth(value)
     if channel == "ohlc":
         return check_ohlc_interval(value)
-    if channel == "ticker" and value not in ("trades", "bbo"):
-        raise ConfigError(name, value, "trades or bbo")
+    if channel == "ticker":
+        return check_ticker_trigger(value)
     if channel == "instrument" and not isinstance(value, bool):
         raise ConfigError(name, value, "True or False")
     return value
@@ -325,5 +332,12 @@ class RestSettings:
         check_number("batch_window_s", self.batch_window_s, 0.0, 1.0)
         if self.tier not in ("starter", "intermediate", "pro"):
             raise ConfigError("tier", self.tier, "starter, intermediate or pro")
+        if not isinstance(self.limits, bool):
+            raise ConfigError("limits", self.limits, "True or False")
+        # A text would be searched for parts of a host's name.
+        if not isinstance(self.hosts, tuple | list) or not all(isinstance(host, str) for host in self.hosts):
+            raise ConfigError("hosts", self.hosts, "a tuple of host names")
+        if not isinstance(self.cache_s, Mapping):
+            raise ConfigError("cache_s", self.cache_s, "seconds by endpoint name")
         for name, seconds in self.cache_s.items():
             check_number(f"cache_s[{name!r}]", seconds, 0.0, 3600.0)

@@ -21,9 +21,9 @@ from .config import (
     PUBLIC_WS_URL,
     Endpoints,
     check_book_depth,
-    check_number,
     check_ohlc_interval,
     check_symbols,
+    check_ticker_trigger,
 )
 from .core.book import BookSnapshot, OrderBook
 from .core.capture import CaptureWriter
@@ -43,7 +43,7 @@ from .errors import (
 from .events import Event, EventStream, LineChange
 from .fanout import Fanout
 from .names import canonical_symbol
-from .session import Session, SessionSettings
+from .session import Session, SessionSettings, check_handler, settings_of
 from .transport import LineState
 from .types import Instrument, SystemStatus
 
@@ -112,28 +112,20 @@ def connect(
             async for event in feed:
                 print(event)
     """
-    check_number("ready_s", ready_s, 0.001, 3600.0)
-    check_number("events_max", events_max, 1, whole=True)
-    if ticker_trigger not in ("trades", "bbo"):
-        raise ConfigError("ticker_trigger", ticker_trigger, "trades or bbo")
-    fields = SessionSettings.__dataclass_fields__
-    for name, value in advanced.items():
-        if name not in fields:
-            raise ConfigError(name, value, f"a setting of connect, or one of {', '.join(fields)}")
-    if handler is not None and not isinstance(handler, Handler):
-        raise ConfigError("handler", handler, "an instance of a Handler subclass, or None")
+    settings = settings_of("A", advanced, ready_s=ready_s, events_max=events_max)
+    check_handler(handler)
     return Feed(
         symbols=check_symbols(symbols),
         channels=_check_channels(channels),
         book_depth=check_book_depth(book_depth),
         ohlc_interval=check_ohlc_interval(ohlc_interval),
-        ticker_trigger=ticker_trigger,
+        ticker_trigger=check_ticker_trigger(ticker_trigger),
         endpoints=Endpoints(ws_url=ws_url, rest_url=rest_url, ca_file=ca_file),
         ready_s=ready_s,
         events_max=events_max,
         record=record,
         handler=handler,
-        settings=SessionSettings(**advanced),
+        settings=settings,
     )
 
 
@@ -185,6 +177,9 @@ class Feed:
         self._fanout = Fanout(self._session, events_max)
         self.on_notice: Callable[[Event], None] | None = None
         """Called with every LineChange, Refused, Gap, SystemStatus and InstrumentUpdate."""
+
+    def __repr__(self) -> str:
+        return f"<Feed {' '.join(self.symbols)}: {self.state}>"
 
     # ---------------------------------------------------------------------------------------- opening, closing
 
@@ -412,6 +407,8 @@ class Feed:
         store = find(symbol)
         if store is None:
             store = find(canonical_symbol(symbol))  # only on a miss: hot code uses the one name
+        if store is None and self._session.connection is None:
+            raise ClosedError("this feed is not open; use `async with`")
         if store is None:
             raise UnknownSymbolError.among(symbol, self._session.decoder.instruments or dict.fromkeys(self.symbols))
         return store

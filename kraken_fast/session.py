@@ -19,22 +19,23 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from .config import WITHOUT_SYMBOL, Endpoints, LineSettings, SubscriptionSettings
+from .config import WITHOUT_SYMBOL, Endpoints, LineSettings, SubscriptionSettings, check_number
 from .core.book import OrderBook
 from .core.capture import CaptureWriter
 from .core.clock import Clock, SystemClock
 from .core.decode import Decoder
-from .core.handler import Callbacks
+from .core.handler import Callbacks, Handler
 from .core.line import Line
 from .dial import Connector, FileAttempts
 from .errors import (
     ClosedError,
+    ConfigError,
     DecodeError,
     KrakenFastError,
     SubscriptionError,
@@ -97,6 +98,31 @@ class SessionSettings:
     use_aiofastnet: bool = True
     connector: Connector | None = None
     name: str = "A"
+
+
+def settings_of(name: str, advanced: Mapping[str, Any], *, ready_s: float, events_max: int) -> SessionSettings:
+    """Check what everything that has lines is made with, and give the settings of a line.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    check_number("ready_s", ready_s, 0.001, 3600.0)
+    check_number("events_max", events_max, 1, whole=True)
+    fields = SessionSettings.__dataclass_fields__
+    for key, value in advanced.items():
+        if key not in fields:
+            raise ConfigError(key, value, f"a setting of this call, or one of {', '.join(fields)}")
+    return SessionSettings(**{"name": name, **advanced})
+
+
+def check_handler(handler: object) -> None:
+    """Refuse what the core cannot call.
+
+    Raises:
+        ConfigError: it is neither a Handler nor None.
+    """
+    if handler is not None and not isinstance(handler, Handler):
+        raise ConfigError("handler", handler, "an instance of a Handler subclass, or None")
 
 
 class Session(Callbacks):

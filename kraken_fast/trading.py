@@ -102,7 +102,6 @@ def connect_trading(
             await order.filled()
     """
     check_number("known_s", known_s, 1.0, 3600.0)
-    names = {"clock": advanced.get("clock"), "ssl_context": advanced.get("ssl_context")}
     owns_account, owns_feed = account is None, feed is None
     if account is None:
         account = connect_account(
@@ -125,7 +124,7 @@ def connect_trading(
         settings=settings,
         watchdog=watchdog,
         ask=ask,
-        clock=names["clock"],
+        clock=advanced.get("clock"),
         rng=advanced.get("rng"),
         known_s=known_s,
         owns_account=owns_account,
@@ -177,11 +176,22 @@ class Trading:
         self._ending: asyncio.Task[None] | None = None
         self._signals: ExitOnSignal | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {' '.join(self.feed.symbols)}: {self.account.state}>"
+
     # Opening, closing ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        await self.open()
         self._signals = ExitOnSignal.take(self.close, self._cut)
+        try:
+            await self.open()
+        except BaseException as error:
+            if self._signals is None:
+                raise
+            self._signals.close()
+            if self._signals.number is None:
+                raise
+            raise SystemExit(128 + self._signals.number) from error
         return self
 
     async def __aexit__(
@@ -298,7 +308,7 @@ class Trading:
         """Give the best prices of a live book; None while there is none that can be trusted."""
         try:
             book = self.feed.live_book(symbol)
-        except UnknownSymbolError:
+        except (UnknownSymbolError, ClosedError):
             return None
         return None if book.quality != "live" or book.crossed else Quote(book.best_bid, book.best_ask)
 

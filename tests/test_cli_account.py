@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import pytest
 from rich.console import Console
+from rich.measure import Measurement
 from typer.testing import CliRunner
 
 from kraken_fast.account_records import AccountGap
@@ -75,9 +76,11 @@ def test_the_tables_show_balances_orders_and_fills() -> None:
             out = Console(width=200, record=True, quiet=True)
             with out.capture() as got:
                 out.quiet = False
-                for drawn in (balance_table(account), order_table(account), fill_table(account)):
+                for drawn in (balance_table(account), order_table(account), fill_table(account, 8, is_wide=True)):
                     out.print(drawn)
             text = got.get()
+            narrow = fill_table(account, 8, is_wide=False)
+            assert Measurement.get(out, out.options, narrow).maximum <= 80 and narrow.row_count == 1
             assert "10.2" in text and order_id in text and world.truth()[0] in text
             assert "partially_filled" in text and "stream" in text
 

@@ -12,6 +12,7 @@ from kraken_fast.config import (
     OHLC_INTERVALS,
     Endpoints,
     LineSettings,
+    RestSettings,
     SubscriptionSettings,
     check_book_depth,
     check_ohlc_interval,
@@ -58,6 +59,16 @@ def test_plain_text_is_for_loopback() -> None:
         Endpoints(rest_url="http://api.kraken.com")
     with pytest.raises(ConfigError, match="ca_file"):
         Endpoints(ca_file=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values", [{"hosts": "evil.kraken.com"}, {"hosts": (None,)}, {"cache_s": None}, {"cache_s": 3}, {"limits": "no"}]
+)
+def test_rest_settings_of_another_kind_are_refused(values: dict[str, Any]) -> None:
+    """As a file might hold them; in a text of hosts, parts of a name would be found."""
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(RestSettings, values)
+    assert caught.value.field in values
 
 
 @pytest.mark.parametrize("settings", [LineSettings, SubscriptionSettings])

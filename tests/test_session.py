@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kraken_fast.config import Endpoints
-from kraken_fast.errors import ClosedError
+from kraken_fast.errors import ClosedError, ConfigError
 from kraken_fast.events import LineChange, Refused
-from kraken_fast.session import Session, SessionSettings
+from kraken_fast.session import Session, SessionSettings, settings_of
 from kraken_fast.sim import Exchange
 
 pytestmark = pytest.mark.both_loops
@@ -76,3 +76,12 @@ async def test_closing_while_opening_ends_the_wait() -> None:
             await session.close()
             with pytest.raises(ClosedError):
                 await ready
+
+
+@pytest.mark.parametrize("wrong", [{"ready_s": 0}, {"events_max": 0}, {"ready_s": True}])
+async def test_settings_are_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        settings_of("private", {}, **{"ready_s": 1.0, "events_max": 1, **wrong})
+    with pytest.raises(ConfigError, match="depth"):
+        settings_of("private", {"depth": 3}, ready_s=1.0, events_max=1)
+    assert settings_of("private", {}, ready_s=1.0, events_max=1).name == "private"

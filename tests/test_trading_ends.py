@@ -89,6 +89,30 @@ async def test_a_sigterm_cancels_what_is_open_and_ends_the_process_with_143(tmp_
         assert b"Traceback" not in told and ex.api_secret.encode() not in told
 
 
+@pytest.mark.fault("P08", kind="L")
+async def test_a_sigterm_while_it_opens_ends_the_process_with_143(tmp_path: Path) -> None:
+    """Nothing was placed: what was opened is closed, and nobody waits for a line that does not come."""
+    async with box() as ex:
+        ex.faults.inject("no_snapshot", channel="executions")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CHILD, str(key_of(ex, tmp_path)), str(tmp_path), ex.ws_auth_url, ex.ws_url,
+            ex.rest_url, "asyncio", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(30):
+                while not (tmp_path / "orders.journal").exists():
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.5)
+                process.send_signal(signal.SIGTERM)
+                _, told = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode == 128 + signal.SIGTERM, told.decode()
+        assert b"Traceback" not in told and not ex.account.orders
+
+
 async def test_a_watchdog_watches_while_trading_is_open_and_leaves_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

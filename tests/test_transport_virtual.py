@@ -370,11 +370,11 @@ def test_nothing_of_an_older_epoch_is_heard() -> None:
         first = loop.peers[0].transport
         line.recycle("test")
         await asyncio.sleep(1)
-        first.protocol.transport  # noqa: B018 - still alive, as picows is for 10 ms after a failure
-        buffer = first.protocol.get_buffer(-1)
+        first.get_protocol().transport  # noqa: B018 - still alive, as picows is for 10 ms after a failure
+        buffer = first.get_protocol().get_buffer(-1)
         late = frame(TEXT, b"late")
         buffer[: len(late)] = late
-        first.protocol.buffer_updated(len(late))
+        first.get_protocol().buffer_updated(len(late))
         assert owner.texts == [b"epoch 1", b"epoch 2"]
         assert line.listener.frames_ignored == 1
         await line.close()

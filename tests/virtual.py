@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kraken_fast.core.clock import ManualClock
+from kraken_fast.sim.transport import SocketlessTransport
 
 from .wire import TEXT, frame
 
@@ -38,37 +39,20 @@ class _JumpingSelector(selectors.SelectSelector):
         return []
 
 
-class _Socket:
-    """What picows asks of a socket, besides bytes."""
-
-    def fileno(self) -> int:
-        return -1
-
-    def setsockopt(self, *_args: Any) -> None: ...
-
-    def getsockopt(self, *_args: Any) -> int:
-        return 0
-
-
-class VirtualTransport(asyncio.Transport):
-    """The client's end of a virtual connection. Its `ssl_object` keeps picows from writing past it."""
+class VirtualTransport(SocketlessTransport):
+    """The client's end of a virtual connection."""
 
     def __init__(self, loop: VirtualLoop, protocol: Any, peer: VirtualPeer) -> None:
-        super().__init__({"socket": _Socket(), "ssl_object": object()})
+        super().__init__(1, protocol)
         self.loop = loop
-        self.protocol = protocol
         self.peer = peer
-        self.is_closed = False
 
     def get_write_buffer_size(self) -> int:
         return 0
 
     def write(self, data: Any) -> None:
-        if not self.is_closed:
+        if not self._is_closing:
             self.peer.from_client(bytes(data))
-
-    def is_closing(self) -> bool:
-        return self.is_closed
 
     def close(self) -> None:
         self.lose(None)
@@ -77,19 +61,10 @@ class VirtualTransport(asyncio.Transport):
         self.lose(None)
 
     def lose(self, error: Exception | None) -> None:
-        if not self.is_closed:
-            self.is_closed = True
+        if not self._is_closing:
+            self._is_closing = True
             self.peer.on_gone()
-            self.loop.call_soon(self.protocol.connection_lost, error)
-
-    def deliver(self, data: bytes) -> None:
-        """Hand bytes to the client as one read, or as many as its buffer asks for."""
-        while data and not self.is_closed:
-            buffer = self.protocol.get_buffer(-1)
-            size = min(len(buffer), len(data))
-            buffer[:size] = data[:size]
-            data = data[size:]
-            self.protocol.buffer_updated(size)
+            self.loop.call_soon(self._protocol.connection_lost, error)
 
 
 class VirtualPeer:

@@ -18,8 +18,8 @@ VERBS = {
 """Each verb's function and the file that it is in. `order` has verbs of its own."""
 
 STATUSES = (
-    "Exit status: 0 fine, 1 a check failed, 2 wrong usage (an unknown symbol or an unreadable file too), "
-    "3 network, 130 Ctrl-C, 143 terminated."
+    "Exit status: 0 fine, 1 a check failed or the exchange refused, 2 wrong usage (an unknown symbol or an unreadable "
+    "file too), 3 network, 130 Ctrl-C, 143 terminated."
 )
 
 

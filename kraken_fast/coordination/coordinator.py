@@ -25,6 +25,7 @@ from ..config import (
     check_number,
     check_ohlc_interval,
     check_symbols,
+    check_ticker_trigger,
 )
 from ..core.book import Book, BookSnapshot, OrderBook
 from ..core.handler import Handler
@@ -44,7 +45,7 @@ from ..policy import SECOND_NS
 from ..private.account import Account, connect_account
 from ..rest.answers import TradePage
 from ..rest.endpoints import RestClient
-from ..session import SessionSettings
+from ..session import check_handler, settings_of
 from ..types import Instrument
 from .account_line import AccountLine
 from .account_source import AccountSource, AccountStream
@@ -147,22 +148,23 @@ class UnifiedDataCoordinator:
     ) -> None:
         self.symbols = check_symbols(symbols)
         self.channels = _check_channels(channels)
-        for name, number in (("max_age_ms", max_age_ms), ("ready_s", ready_s), ("rest_wait_s", rest_wait_s)):
+        settings = settings_of("A", advanced, ready_s=ready_s, events_max=events_max)
+        for name, number in (("max_age_ms", max_age_ms), ("rest_wait_s", rest_wait_s)):
             check_number(name, number, 0.001, 3_600_000.0)
-        check_number("events_max", events_max, 1, 10_000_000, whole=True)
         check_number("check_s", check_s, 0.0, 3600.0)
         check_number("tolerance", tolerance, 0.0, 1.0)
         self._depth = check_book_depth(book_depth)
         self._interval = check_ohlc_interval(ohlc_interval)
-        self._trigger = ticker_trigger
+        self._trigger = check_ticker_trigger(ticker_trigger)
         self._max_age_ms, self._ready_s, self._rest_wait_s = max_age_ms, ready_s, rest_wait_s
         self._ledger = ShareLedger(websocket_ratio, rest_ratio)
         options = dict(rest_options or {})
-        if "clock" in advanced:
-            options.setdefault("clock", advanced["clock"])
+        if settings.clock is not None:
+            options.setdefault("clock", settings.clock)
         resolved = resolve_client(exchange_client, endpoints, **options)
         self._client, self._owns_client = resolved.client, resolved.is_ours
         self._delivery = Delivery(events_max)
+        check_handler(handler)
         self._delivery.forward = handler
         self._trading = trading
         if trading is not None:
@@ -171,7 +173,7 @@ class UnifiedDataCoordinator:
             account = trading.account
         self._lines = Lines(
             _line_endpoints(lines, resolved.endpoints),
-            SessionSettings(**advanced),
+            settings,
             self._delivery,
             self._delivery.notice,
             self._judge,
@@ -224,6 +226,10 @@ class UnifiedDataCoordinator:
         self._names_task: asyncio.Task[None] | None = None
         self._ticks = 0
         self._is_started = self._is_ready = self._is_closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "ready" if self._is_ready else "not ready"
+        return f"<UnifiedDataCoordinator {' '.join(self.symbols)}: {state}>"
 
     # Opening, closing ----------------------------------------------------------------------------------------
 

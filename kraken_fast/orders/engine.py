@@ -199,7 +199,7 @@ class OrderCore:
     def kill(self, reason: str) -> None:
         """Keep every further order in, until `revive`. Cancels still go."""
         self._killed = reason or "killed"
-        _log.warning("orders are kept in: %s", self._killed)
+        _log.info("no more orders are sent: %s", self._killed)
 
     def revive(self) -> None:
         """Let orders out again after `kill`."""
@@ -486,7 +486,14 @@ class OrderCore:
             _log.warning("looking up orders failed, and proves nothing: %s", error)
             self.resolution.failed(self.clock.monotonic_ns)
         else:
-            self.resolution.swept(sweep, found.orders, began_ns, self.clock.monotonic_ns, amends=found.amends)
+            self.resolution.swept(
+                sweep,
+                found.orders,
+                began_ns,
+                self.clock.monotonic_ns,
+                amends=found.amends,
+                closed_pages=found.closed_pages,
+            )
         self._pump()
 
     def _keep_journal(self, now_ns: int) -> None:

@@ -398,6 +398,6 @@ def _read_line(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(body, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, ArithmeticError):
         return None
     return record if isinstance(record, dict) else None

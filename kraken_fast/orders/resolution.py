@@ -68,6 +68,9 @@ WINDOW_S = 2
 rest.md asks for 60 s because of the clock's doubt; here the times are the exchange's own, known within a second, and
 REST counts whole seconds. A narrow window keeps a sweep to one page where an account trades much."""
 
+EDIT_STEP_NS = SECOND_NS // 4
+"""The end of an edited order and the beginning of its successor lie no further apart in the exchange's time."""
+
 ORDER_IDS_MAX = 50
 
 
@@ -156,6 +159,7 @@ class Resolution:
         self._pinged_ns: int | None = None
         self._pong_epoch_ns = 0
         self._listed_ns = 0
+        self._closed_pages = 1
         self._is_sweeping = False
         self._doubts_ns = self._doubted_ns = self._checks_ns = 0
         self._doubt_tries = 0
@@ -238,7 +242,8 @@ class Resolution:
             if is_placed and not (wanted and self._proves_ns(search) <= wanted[-1][0]):
                 points = IDS_POINTS if search.is_amend or search.order.is_nameless else 0
                 if not _is_by_id(search):
-                    points += CLOSED_POINTS if self._is_back(search) else OPEN_POINTS + CLOSED_POINTS + FILLS_POINTS
+                    points += CLOSED_POINTS * self._closed_pages
+                    points += 0 if self._is_back(search) else OPEN_POINTS + FILLS_POINTS
                 wanted.append((self._last_ns(search), points))
         return wanted
 
@@ -317,6 +322,7 @@ class Resolution:
         now_ns: int,
         *,
         amends: Mapping[str, Sequence[Any]] | None = None,
+        closed_pages: int = 1,
     ) -> None:
         """Apply the answers of a whole sweep.
 
@@ -324,11 +330,13 @@ class Resolution:
             sweep: as asked.
             found: records of `rest.answers.OrderInfo`, newest knowledge last.
             amends: records of `rest.answers.Amend` by the order's id, oldest first.
+            closed_pages: how many pages the closed orders took; the last sweep will take as many.
             began_ns: monotonic time before its first question.
             now_ns: the present.
         """
         self._is_sweeping = False
         self._failed_in_a_row = 0
+        self._closed_pages = max(1, closed_pages)
         found = list(found)
         for search in self._searches.values():
             if search.order.is_nameless and not search.is_amend:
@@ -371,8 +379,12 @@ class Resolution:
                 search.next_ns = min(early_ns, last_ns)
 
     def _find_successor(self, order: Order, found: list[Any], now_ns: int) -> None:
-        """Find what an edit by REST made: the nameless order of its terms that was opened as its predecessor ended."""
-        if not any(info.order_id == order.replaces and info.status not in ("open", "pending") for info in found):
+        """Find what an edit by REST made: the nameless order of its terms that was opened as its predecessor ended.
+
+        The exchange does both in one step: what somebody else opened alike at another time is none.
+        """
+        ends_ns = [info.closed_ns for info in found if info.order_id == order.replaces and info.closed_ns]
+        if not ends_ns:
             return  # it rests there yet, or was not asked for
         first_ns = order.sent_epoch_ns - SECOND_NS
         fitting = [
@@ -384,10 +396,11 @@ class Resolution:
             == (order.symbol, order.side, order.order_type)
             and (info.qty, info.terms.price) == (order.order_qty, order.limit_price)
             and first_ns <= (info.opened_ns or 0) <= order.deadline_epoch_ns + SECOND_NS
+            and abs((info.opened_ns or 0) - ends_ns[0]) <= EDIT_STEP_NS
             and not self._table.is_ours(info.order_id)
         ]
         if fitting:
-            first = min(fitting, key=lambda info: info.opened_ns)
+            first = min(fitting, key=lambda info: abs(info.opened_ns - ends_ns[0]))
             order.add_evidence("query", now_ns, f"{first.order_id} took the place of {order.replaces}")
             self._table.accept(order, {"order_id": first.order_id}, now_ns)
 
@@ -420,14 +433,20 @@ class Resolution:
             all_of = [search for search in all_of if search.proves] or all_of
             began_ns = min((search.order.sent_epoch_ns for search in all_of), default=0)
             since_s = max(0, began_ns // SECOND_NS - WINDOW_S)
-            deadlines = [search.order.deadline_epoch_ns for search in all_of if not search.is_amend]
-            if deadlines and min(deadlines) > 0:
-                until_s = max(deadlines) // SECOND_NS + WINDOW_S
+            ends_ns = [self._opened_by_ns(search) for search in all_of if not search.is_amend]
+            if ends_ns and min(ends_ns) > 0:
+                until_s = max(ends_ns) // SECOND_NS + WINDOW_S
             with_fills = any(search.proves for search in names)
             with_open = not with_fills or not all(self._is_back(search) for search in all_of)
             if with_fills and not with_open:
                 with_open = with_fills = self._can_afford(OPEN_POINTS + FILLS_POINTS)
         return Sweep(tuple(dict.fromkeys(ids)), since_s, until_s, with_fills, with_open, self._amends_of(ready))
+
+    def _opened_by_ns(self, search: _Search) -> int:
+        """By when, in the exchange's time, an order was opened if it was at all; 0 while that is not known."""
+        _, deadline_ns, deadline_epoch_ns = _times_of(search)
+        early_ns = max(0, deadline_ns - self._listed_ns) if self._is_back(search) else 0
+        return deadline_epoch_ns - early_ns
 
     def _amends_of(self, ready: list[_Search]) -> tuple[str, ...]:
         """Give the ids of orders whose changed terms no list of orders shows."""

@@ -47,10 +47,14 @@ class RestQueries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a sweep found: orders, those of later questions last, and the amends that were asked for."""
+    """What a sweep found: orders, those of later questions last, and the amends that were asked for.
+
+    `closed_pages` is how many pages the closed ones took.
+    """
 
     orders: tuple[OrderInfo, ...]
     amends: dict[str, tuple[Amend, ...]]
+    closed_pages: int
 
 
 async def carry_out(rest: RestQueries, sweep: Sweep) -> Found:
@@ -66,16 +70,19 @@ async def carry_out(rest: RestQueries, sweep: Sweep) -> Found:
             found.pop(order.order_id, None)
             found[order.order_id] = order
 
+    closed_pages = 0
     if sweep.since_s is not None:
         if sweep.with_open:
             add(await rest.fetch_open_orders())
-        add(await _all_closed(rest, sweep.since_s, sweep.until_s))
+        closed = await _all_closed(rest, sweep.since_s, sweep.until_s)
+        closed_pages = len(closed) // PAGE_ROWS + 1
+        add(closed)
         if sweep.with_fills:
             filled = await _all_filled(rest, sweep.since_s, sweep.until_s)
             await _query(rest, [order_id for order_id in filled if order_id not in found], add)
     await _query(rest, [order_id for order_id in sweep.order_ids if order_id not in found], add)
     amends = {order_id: await _amends(rest, order_id) for order_id in sweep.amends_of}
-    return Found(tuple(found.values()), amends)
+    return Found(tuple(found.values()), amends, closed_pages)
 
 
 async def _amends(rest: RestQueries, order_id: str) -> tuple[Amend, ...]:

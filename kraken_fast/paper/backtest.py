@@ -70,6 +70,11 @@ class BacktestResult:
     ran_s: float
     is_finished: bool
 
+    def __str__(self) -> str:
+        held = ", ".join(f"{amount:f} {asset}" for asset, amount in self.balances.items() if amount)
+        paid = ", ".join(f"{amount:f} {asset}" for asset, amount in self.fees.items()) or "none"
+        return f"{len(self.orders)} orders, {len(self.fills)} fills in {self.ran_s:.0f} s; {held}; fees: {paid}"
+
     def gain(self, quote: str = "USD") -> Decimal:
         """Give what balances are worth more than the deposits, at the last prices.
 
@@ -146,7 +151,7 @@ async def _run(
             is_finished = acting.done()
             acting.cancel()
             await asyncio.wait([acting])
-            if is_finished:
+            if not acting.cancelled():
                 acting.result()
             ran_s = (clock.monotonic_ns - began_ns) / S
         if feed.ended.done():

@@ -15,7 +15,8 @@ for the index looks at the last live price. *Margin* is not offered, as in the b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from random import Random
 
 from ..core.book import OrderBook
@@ -122,11 +123,12 @@ class PaperExchange:
         self._last = {symbol: _last_price(decoder, symbol) for symbol in self._instruments}
         self._seen: dict[str, int] = {}
         self._raw: dict[str, tuple[frozenset[RawLevel], frozenset[RawLevel]]] = {}
+        held = {asset: exact(f"balances[{asset}]", amount) for asset, amount in balances.items()}
         self.core = ExchangeCore(
             seed=seed,
             now_ns=self.clock.now_ns,
             rate=0.0,
-            accounts=[NewAccount("paper", _exact(balances), tier=tier, api_key=api_key, api_secret=api_secret)],
+            accounts=[NewAccount("paper", held, tier=tier, api_key=api_key, api_secret=api_secret)],
             listing=_listing(decoder, self._instruments.values(), balances),
             make_market=self._make_market,
         )
@@ -290,11 +292,17 @@ def _change(book: OrderBook, was: frozenset[RawLevel], now: frozenset[RawLevel],
     return Change(levels, None if worst is None else Decimal(worst).scaleb(-book.price_scale))
 
 
-def _exact(balances: Mapping[str, Decimal | int | str]) -> dict[str, Decimal | int | str]:
-    for asset, amount in balances.items():
-        if isinstance(amount, float):
-            raise ConfigError("balances", f"{asset} {amount}", f'a Decimal, for a float is not exact: "{amount}"')
-    return dict(balances)
+def exact(field: str, amount: object) -> Decimal:
+    """Give an amount that is not negative as it was meant.
+
+    Raises:
+        ConfigError: it is a float, for which nobody knows, or no such amount.
+    """
+    if isinstance(amount, (Decimal, int, str)):
+        with suppress(InvalidOperation):
+            if (number := Decimal(amount)).is_finite() and number >= 0:
+                return number
+    raise ConfigError(field, amount, f'no float and not negative: a Decimal, a whole number or a text, "{amount}"')
 
 
 def _listed(decoder: Decoder, symbol: str) -> Instrument:

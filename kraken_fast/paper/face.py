@@ -39,7 +39,7 @@ from ..rest.nonce import KeyState, MemoryNonces
 from ..sim.account import KEY_PREFIX
 from ..sim.limits import TIERS, TierName
 from ..trading import Trading
-from .exchange import HISTORY_MAX, PaperExchange
+from .exchange import HISTORY_MAX, PaperExchange, exact
 from .wire import PaperWire
 
 _log = logging.getLogger("kraken_fast.paper")
@@ -109,11 +109,7 @@ def connect_paper(
     check_number("latency_ms", latency_ms, 0.0, 60_000.0)
     if tier not in TIERS:
         raise ConfigError("tier", tier, f"one of {', '.join(TIERS)}")
-    if isinstance(volume_usd, float) or Decimal(volume_usd) < 0:
-        raise ConfigError("volume_usd", volume_usd, "a Decimal of at least 0")
-    for asset, amount in balances.items():
-        if isinstance(amount, float) or Decimal(amount) < 0:
-            raise ConfigError("balances", f"{asset} {amount}", 'a Decimal, a text or a whole number, such as "0.5"')
+    held = {asset: exact(f"balances[{asset}]", amount) for asset, amount in balances.items()}
     if feed is not None and not {"book", "trade"} <= set(feed.channels):
         raise ConfigError("feed", feed.channels, "a feed with the channels book and trade")
     owns_feed = feed is None
@@ -127,7 +123,7 @@ def connect_paper(
     if history_max is not None:
         check_number("history_max", history_max, 1, whole=True)
     number = rng.getrandbits(64) if seed is None else seed
-    plan = PaperPlan(names, balances, tier, Decimal(volume_usd), number, history_max)
+    plan = PaperPlan(names, held, tier, exact("volume_usd", volume_usd), number, history_max)
     wire = PaperWire(latency_s=latency_ms / 1e3)
     if isinstance(journal, Journal):
         if journal.name != MemoryStorage().name and not journal.name.endswith(SUFFIX):
@@ -166,7 +162,7 @@ class PaperPlan:
     def __init__(
         self,
         symbols: tuple[str, ...],
-        balances: Mapping[str, Decimal | int | str],
+        balances: Mapping[str, Decimal],
         tier: TierName,
         volume_usd: Decimal,
         seed: int,

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import ConnectError
 from ..rest.http import HttpRequest, HttpResponse
 from ..sim.core import ExchangeCore
 from ..sim.line import Line
+from ..sim.transport import SocketlessTransport
 
 S = 1_000_000_000
 
@@ -64,7 +64,7 @@ class PaperWire:
         return self._core
 
     async def create_connection(
-        self, factory: Callable[[], asyncio.BufferedProtocol | asyncio.Protocol], *_where: object, **_how: object
+        self, factory: Callable[[], asyncio.BaseProtocol], *_where: object, **_how: object
     ) -> tuple[PaperTransport, asyncio.BaseProtocol]:
         """Connect to the exchange, whatever address is named.
 
@@ -146,20 +146,15 @@ class PaperWire:
             self._timer = asyncio.get_running_loop().call_later(pause_s, self._pump)
 
 
-class PaperTransport(asyncio.Transport):
-    """The client's end of a connection. It calls itself secure, because picows then writes to it, not to a socket."""
+class PaperTransport(SocketlessTransport):
+    """The client's end of a connection."""
 
-    def __init__(
-        self, wire: PaperWire, line: Line, protocol: asyncio.BufferedProtocol | asyncio.Protocol
-    ) -> None:
-        super().__init__({"socket": _Socket(line.number), "ssl_object": _PLAIN, "peername": ("paper", 0)})
+    def __init__(self, wire: PaperWire, line: Line, protocol: asyncio.BaseProtocol) -> None:
+        super().__init__(line.number, protocol, peername=("paper", 0))
         self.line = line
         self._wire = wire
-        self._protocol = protocol
         self._up: deque[bytes] = deque()
         self._down: deque[bytes | None] = deque()
-        self._is_closing = False
-        self._is_reading = True
 
     def flush(self) -> None:
         """Send what the exchange has to say."""
@@ -176,22 +171,13 @@ class PaperTransport(asyncio.Transport):
         self._wire.later(self._read)
 
     def _read(self) -> None:
-        if not self._down or self._is_closing or not self._is_reading:
+        if not self._down or not self.is_reading():
             return
         data = self._down.popleft()
         if data is None:
             self.close()
-            return
-        if not isinstance(self._protocol, asyncio.BufferedProtocol):
-            self._protocol.data_received(data)
-            return
-        view: Any = memoryview(data)
-        while view and not self._is_closing:
-            room: Any = memoryview(self._protocol.get_buffer(-1))
-            size = min(len(room), len(view))
-            room[:size] = view[:size]
-            view = view[size:]
-            self._protocol.buffer_updated(size)
+        else:
+            self.deliver(data)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes; after `close` they are dropped."""
@@ -202,25 +188,9 @@ class PaperTransport(asyncio.Transport):
     def _arrive(self) -> None:
         self._wire.take(self, self._up.popleft())
 
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        """Give the protocol."""
-        return self._protocol
-
     def get_write_buffer_size(self) -> int:
         """Give the unsent bytes: none, the exchange takes everything."""
         return 0
-
-    def is_closing(self) -> bool:
-        """Tell whether it is closed or about to be."""
-        return self._is_closing
-
-    def is_reading(self) -> bool:
-        """Tell whether what arrives is read."""
-        return self._is_reading and not self._is_closing
-
-    def pause_reading(self) -> None:
-        """Leave what arrives where it is."""
-        self._is_reading = False
 
     def resume_reading(self) -> None:
         """Read again, all that came meanwhile."""
@@ -228,10 +198,6 @@ class PaperTransport(asyncio.Transport):
             self._is_reading = True
             for _ in self._down:
                 self._wire.later(self._read)
-
-    def can_write_eof(self) -> bool:
-        """Tell that a half-closed connection is not offered."""
-        return False
 
     def close(self) -> None:
         """End the connection; what was written goes first."""
@@ -246,21 +212,3 @@ class PaperTransport(asyncio.Transport):
         """End the connection at once."""
         self._wire.forget(self)
         self.close()
-
-
-class _Socket:
-    """What picows asks a socket: options, and a descriptor that no system call accepts."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return -self._number
-
-    def setsockopt(self, *_: object) -> None: ...
-
-    def getsockopt(self, *_: object) -> int:
-        return 0
-
-
-_PLAIN = object()

@@ -24,10 +24,10 @@ from ..core.execution import Execution
 from ..core.order_store import AccountOrder
 from ..errors import StaleDataError
 from ..rest.endpoints import RestClient
-from ..session import SessionSettings
+from ..session import SessionSettings, settings_of
 from ..types import Quality
 from .account_state import AccountState
-from .face import PrivateFace, client_of, settings_of
+from .face import PrivateFace, client_of
 from .reconcile import FillKeeper
 from .session import PrivateSession
 

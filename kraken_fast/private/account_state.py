@@ -29,6 +29,7 @@ from ..rest.endpoints import RestClient
 from ..types import Quality
 from .holds import Holds
 from .lookup import OrderLookup
+from .movements import Movements
 from .reconcile import FillKeeper
 from .recovery import Recovery
 from .session import PrivateSession
@@ -76,8 +77,10 @@ class AccountState:
         self._line: PrivateSession
         self._gap: tuple[str, int, int] | None = None  # why, since when, and recovered fills before it
         self._gap_declared = False
-        self._balance_gap: str | None = None
-        self._ledger_ns = 0  # the exchange's time of the last movement that was told
+        self._balance_gap: tuple[str, int] | None = None  # why, and the exchange's time of the last movement before
+        self._movements = Movements(
+            lambda start_s: rest.iter_ledgers(start_s=start_s), clock, put_balance, self._on_movements
+        )
         self._holds = Holds()
         self._holds_s = holds_s
         self._holds_task: asyncio.Task[None] | None = None
@@ -105,6 +108,7 @@ class AccountState:
         self._is_closed = True
         await self._recovery.close()
         await self._lookup.close()
+        await self._movements.close()
         if self._holds_task is not None:
             self._holds_task.cancel()
             await asyncio.wait([self._holds_task])
@@ -119,6 +123,7 @@ class AccountState:
                 self._put_order(row)
         now_ns = self._clock.monotonic_ns
         if snapshot:
+            self._movements.begin(exchange_ns)
             trades = [row.marked_recovered() for row in rows if row.exec_type == "trade"]
             self._deliver(self.keeper.on_snapshot(trades, exchange_ns=exchange_ns, at_ns=now_ns))
             self._lookup.look_up(order.order_id for order in self._line.orders.missing)
@@ -131,20 +136,21 @@ class AccountState:
 
     def on_balance_update(self, update: BalanceUpdate) -> None:
         """See `session.AccountListener`."""
-        self._ledger_ns = max(self._ledger_ns, update.timestamp_ns or 0)
+        self._movements.on_stream(update)
         self._put_balance(update)
 
     def on_channel_live(self, channel: str) -> None:
         """See `session.AccountListener`."""
         if channel == "balances" and self._balance_gap is not None:
-            reason, self._balance_gap = self._balance_gap, None
-            # The snapshot has totals only. To ask REST for the movements would cost what looking up orders needs.
-            self._put_gap(AccountGap("balances", reason, self._ledger_ns, 0, 0, healed=False))
+            (reason, since_ns), self._balance_gap = self._balance_gap, None
+            # Totals are right again; the snapshot has no movements, and REST may be a minute behind.
+            self._put_gap(AccountGap("balances", reason, since_ns, 0, 0, healed=False))
+            self._movements.on_gap(reason, since_ns)
 
     def on_channel_lost(self, channel: str, reason: str) -> None:
         """See `session.AccountListener`."""
         if channel == "balances":
-            self._balance_gap = reason
+            self._balance_gap = self._balance_gap or (reason, self._movements.newest_ns)
             return
         if self._gap is None:
             self._gap = (reason, self.keeper.newest_ns, self.keeper.recovered)
@@ -172,6 +178,9 @@ class AccountState:
             reason = "found missing by the audit"
             self._put_gap(AccountGap("executions", reason, min(times), max(times), len(fills), healed=True))
         self._recovery.poke()
+
+    def _on_movements(self, reason: str, since_ns: int, count: int) -> None:
+        self._put_gap(AccountGap("balances", reason, since_ns, self._movements.newest_ns, count, healed=True))
 
     def _on_gave_up(self) -> None:
         self._gap_declared = True

@@ -11,7 +11,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from ..auth import Credentials
-from ..config import PRIVATE_WS_HOSTS, Endpoints, check_number, is_loopback
+from ..config import PRIVATE_WS_HOSTS, Endpoints, is_loopback
 from ..core.capture import CaptureWriter
 from ..errors import ClosedError, ConfigError, ConnectError, KrakenFastError, SubscriptionError
 from ..events import Event, EventStream, LineChange
@@ -50,21 +50,6 @@ def client_of(
     if not (is_loopback(client.host) if is_loopback(host) else is_trusted):
         raise ConfigError("ws_url", endpoints.ws_url, f"at one of {', '.join(PRIVATE_WS_HOSTS)}, to be shown a token")
     return client
-
-
-def settings_of(name: str, advanced: dict[str, Any], *, ready_s: float, events_max: int) -> SessionSettings:
-    """Check what every face is made with.
-
-    Raises:
-        ConfigError: a setting is wrong.
-    """
-    check_number("ready_s", ready_s, 0.001, 3600.0)
-    check_number("events_max", events_max, 1, whole=True)
-    fields = SessionSettings.__dataclass_fields__
-    for key, value in advanced.items():
-        if key not in fields:
-            raise ConfigError(key, value, f"a setting of this call, or one of {', '.join(fields)}")
-    return SessionSettings(**{"name": name, **advanced})
 
 
 class PrivateFace:
@@ -108,6 +93,9 @@ class PrivateFace:
         self._streams: list[EventStream] = []
         rng = settings.rng or SystemRandom()
         self.tokens = tokens or Tokens(rest.fetch_websockets_token, clock=rest.clock, rng=rng)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.state}>"
 
     # Opening, closing ----------------------------------------------------------------------------------------
 

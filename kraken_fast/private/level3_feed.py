@@ -21,11 +21,11 @@ from ..errors import StaleDataError, SubscriptionError, UnknownSymbolError
 from ..events import Event
 from ..names import canonical_symbol
 from ..rest.endpoints import RestClient
-from ..session import Session, SessionSettings
+from ..session import Session, SessionSettings, settings_of
 from ..subscription_records import Event as SubscriptionEvent
 from ..subscription_records import EventKind
 from ..types import QueuePosition
-from .face import PrivateFace, client_of, settings_of
+from .face import PrivateFace, client_of
 from .tokens import Tokens
 
 NEEDS = ("create-ws-token", "query-open-trades")

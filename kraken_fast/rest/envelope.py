@@ -27,8 +27,6 @@ SHOWN_MAX = 200
 
 RETRY_AFTER_MAX_S = 86_400.0
 
-JSON_DEPTH_MAX = 32
-
 
 def read_answer(response: HttpResponse, call: CallFacts, *, epoch_s: float = 0.0) -> Any:
     """Give the result of an answer.
@@ -65,14 +63,14 @@ def read_answer(response: HttpResponse, call: CallFacts, *, epoch_s: float = 0.0
 
 
 def parse(body: bytes) -> Any:
-    """Read JSON, fractions as Decimal. None for what is no JSON, or nested too deeply.
+    """Read JSON, fractions as Decimal. None for what is no JSON, nested too deeply, or beyond what a Decimal holds.
 
     >>> parse(b'{"price": 0.1}'), parse(b"<html>")
     ({'price': Decimal('0.1')}, None)
     """
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_refuse)
-    except (ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError
+    except (ValueError, RecursionError, ArithmeticError):  # a UnicodeDecodeError is a ValueError
         return None
 
 

@@ -10,7 +10,7 @@ answers (not in `listening`), packets that vanish (`syn_lost`).
 The exchange is pumped as its face on sockets does it: `advance` at its own deadline, whenever bytes come, and whenever
 a fault changes; then each line is polled and what it says is sent.
 
-TLS is not simulated. A transport calls itself secure, because picows then writes through it and not to a raw socket.
+TLS is not simulated.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from .core import ExchangeCore
 from .faces import FACES
 from .line import Line
 from .texts import NS_PER_MS
+from .transport import SocketlessTransport
 from .virtual import VirtualLoop
 
 HOST = "exchange.test"
@@ -287,7 +287,7 @@ class Connection:
             self._network.wake()
 
 
-class VirtualTransport(asyncio.Transport):
+class VirtualTransport(SocketlessTransport):
     """The client's end of a connection: what asyncio's socket transport does, without the socket.
 
     One read takes one segment, as if each had come alone, unless `joins`: then it takes all that is there.
@@ -296,67 +296,34 @@ class VirtualTransport(asyncio.Transport):
     def __init__(
         self, loop: VirtualLoop, connection: Connection, protocol: asyncio.BaseProtocol, *, joins: bool
     ) -> None:
-        super().__init__(
-            {
-                "socket": _Socket(connection.number),
-                "ssl_object": _PLAIN,
-                "peername": (ADDRESS, PORT),
-                "sockname": ("192.0.2.100", 40_000 + connection.number),
-            }
-        )
+        number = connection.number
+        super().__init__(number, protocol, peername=(ADDRESS, PORT), sockname=("192.0.2.100", 40_000 + number))
         self._loop = loop
         self._connection = connection
-        self._protocol = protocol
         self._joins = joins
         self._arrived: deque[bytes | Exception | None] = deque()
-        self._reading = True
-        self._closing = False
 
     def arrive(self, data: bytes | Exception | None) -> None:
         """Something came: bytes, the end (None), or a reset."""
         self._arrived.append(data)
-        if len(self._arrived) == 1 and self._reading:
+        if len(self._arrived) == 1 and self._is_reading:
             self._loop.set_readable(self._read)
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        """Give the protocol."""
-        return self._protocol
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Replace the protocol."""
-        self._protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes; after `close` they are dropped."""
-        if data and not self._closing:
+        if data and not self._is_closing:
             self._connection.send_up(bytes(data))
 
     def get_write_buffer_size(self) -> int:
         """Give the bytes that the peer's window had no room for."""
         return max(0, self._connection.unread_bytes - WINDOW_BYTES)
 
-    def is_closing(self) -> bool:
-        """Tell whether it is closed or about to be."""
-        return self._closing
-
-    def is_reading(self) -> bool:
-        """Tell whether what arrives is read."""
-        return self._reading and not self._closing
-
-    def pause_reading(self) -> None:
-        """Leave what arrives where it is."""
-        self._reading = False
-
     def resume_reading(self) -> None:
         """Read again."""
-        if not self._reading:
-            self._reading = True
+        if not self._is_reading:
+            self._is_reading = True
             if self._arrived:
                 self._loop.set_readable(self._read)
-
-    def can_write_eof(self) -> bool:
-        """Tell that a half-closed connection is not offered."""
-        return False
 
     def close(self) -> None:
         """End the connection; what was written goes first."""
@@ -367,16 +334,16 @@ class VirtualTransport(asyncio.Transport):
         self._end(None)
 
     def _end(self, error: Exception | None) -> None:
-        if self._closing:
+        if self._is_closing:
             return
-        self._closing = True
+        self._is_closing = True
         self._arrived.clear()
         self._connection.drop()
         self._loop.call_soon(self._protocol.connection_lost, error)
 
     def _read(self) -> None:
         """Take one segment, and come again while there are more."""
-        if self._closing or not self._reading or not self._arrived:
+        if self._is_closing or not self._is_reading or not self._arrived:
             return
         data = self._take()
         self._connection.note_read(data)
@@ -388,13 +355,13 @@ class VirtualTransport(asyncio.Transport):
                 self.close()
         else:
             try:
-                self._deliver(data)
+                self.deliver(data)
             except Exception as error:  # noqa: BLE001 - as asyncio's own transports: the connection is lost
                 self._loop.call_exception_handler(
                     {"message": "a protocol failed on what it read", "exception": error, "transport": self}
                 )
                 self._end(error)
-        if self._arrived and not self._closing:
+        if self._arrived and not self._is_closing:
             self._loop.set_readable(self._read)
 
     def _take(self) -> bytes | Exception | None:
@@ -405,39 +372,6 @@ class VirtualTransport(asyncio.Transport):
         while self._arrived and isinstance(self._arrived[0], bytes):
             parts.append(self._arrived.popleft())  # type: ignore[arg-type]  # just looked at
         return b"".join(parts)
-
-    def _deliver(self, data: bytes) -> None:
-        protocol = self._protocol
-        if not isinstance(protocol, asyncio.BufferedProtocol):
-            assert isinstance(protocol, asyncio.Protocol)
-            protocol.data_received(data)
-            return
-        view: Any = memoryview(data)
-        while view and not self._closing:
-            room = memoryview(protocol.get_buffer(-1))
-            size = min(len(room), len(view))
-            room[:size] = view[:size]
-            view = view[size:]
-            protocol.buffer_updated(size)
-
-
-class _Socket:
-    """What picows asks a socket: options, and a descriptor that no system call accepts."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return -self._number
-
-    def setsockopt(self, *_: object) -> None: ...
-
-    def getsockopt(self, *_: object) -> int:
-        return 0
-
-
-_PLAIN = object()
-"""Stands for an ssl_object: a transport that has one is written through and never past."""
 
 
 def _settle(answer: asyncio.Future[Line], outcome: Line | Exception) -> None:

@@ -136,7 +136,7 @@ def _half_open_reconnect(rng: Random) -> list[Act]:
 
 
 def _backlog(rng: Random) -> list[Act]:
-    """Lose a line, and with it more fills than a snapshot holds; REST lags, and tells the next ones before the line."""
+    """Lose a line, and with it more fills than a snapshot holds, while REST lags and the next line tells late."""
     if rng.random() >= 0.2:
         return []
     begin_s = rng.uniform(3.0, FAULTS_S - 15)

@@ -10,12 +10,11 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcmp, memset
 
 from kraken_fast.core.book cimport OrderBook, PriceQty, RawLevel, Side, Stamp, digits_of
-from kraken_fast.core.decode cimport Decoder
 from kraken_fast.core.defs cimport BOOK_VALID, OK
 from kraken_fast.core.level3 cimport Level3Book
 from kraken_fast.core.queues cimport Ladder, Queue, Queued
 
-from kraken_fast.core.decode import Decoder as make_decoder
+from kraken_fast.core.decode import Decoder
 
 
 cdef extern from "zlib.h":
@@ -229,7 +228,7 @@ cdef class Queues:
 cdef int64_t SECOND_NS = 1_795_342_501_000_000_000     # of the times below
 cdef Queues _queues = Queues()
 cdef char[2][TEXT] _texts
-_decoder = make_decoder()
+_decoder = Decoder()
 cdef list _books = [_decoder.want_level3(f"D{depth}/USD", depth) for depth in (10, 100)]
 
 

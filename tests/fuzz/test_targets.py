@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from report import note
 
+from .plain_targets import PLAIN
 from .targets import TARGETS
 
 CASES = int(os.environ.get("FUZZ_CASES", "3000"))
@@ -35,11 +36,11 @@ def mutated(random: Random, data: bytes, other: bytes) -> bytes:
     return bytes(raw)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", [*TARGETS, *PLAIN])
 def test_target(name: str) -> None:
     random = Random(f"{SEED}/{name}")
     corpus = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
-    target = TARGETS[name]
+    target = {**TARGETS, **PLAIN}[name]
     for data in [b"", *corpus]:
         target(data)
     for _ in range(CASES):

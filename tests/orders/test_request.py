@@ -134,6 +134,7 @@ SOON = datetime(2026, 11, 22, tzinfo=UTC)
         ({"order_type": "limitless"}, "order_type"),
         ({"side": "long"}, "side"),
         ({"symbol": "BTCUSD"}, "symbol"),
+        ({"symbol": "BTC/\udcff"}, "symbol"),
         ({"order_qty": None}, "order_qty"),
         ({"limit_price": None}, "limit_price"),
         ({"order_type": "market"}, "limit_price"),

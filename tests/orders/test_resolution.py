@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from order_box import OrderWorld
+from order_story import play, until
+from report import note
+
 from kraken_fast.core.clock import ManualClock
+from kraken_fast.errors import OutcomeUnknownError
 from kraken_fast.orders.journal import Journal, MemoryStorage
 from kraken_fast.orders.live_order import Amending, Order
 from kraken_fast.orders.rate import TradingBudget
@@ -248,3 +255,48 @@ def test_an_amend_that_nothing_can_show_is_not_called_undone() -> None:
     assert sweep is not None
     s.resolution.swept(sweep, [info()], 86 * S, 86 * S, amends={"O1": [amend(), amend()]})
     assert amending.state == "moot" and s.resolution.is_idle
+
+
+# Over the exchange in a box ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("O02", kind="D")
+@pytest.mark.fault("O04", kind="D")
+def test_many_unknowns_of_many_gaps_are_all_proven_absent_in_time() -> None:
+    """Each gap needs a proof of its own a minute later; together they cost less than the points that come back."""
+
+    async def main(world: OrderWorld) -> None:
+        lost = []
+        for _ in range(8):
+            world.faults.inject("request_lost", endpoint="add_order", count=3)
+            asked = [asyncio.ensure_future(world.entry.add_order(**world.buy())) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            world.line.drop()
+            lost += [error.order for error in await asyncio.gather(*asked, return_exceptions=True)]
+            await asyncio.sleep(5)  # with more gaps the line waits longer before it comes back
+        await asyncio.gather(*(order.resolved() for order in lost))
+        late_s = [(order.changed_ns - order.deadline_ns) / S for order in lost]
+        assert len(lost) == 24 and {order.state for order in lost} == {OrderState.NOT_PLACED}
+        assert 60 <= max(late_s) <= 62
+        note("24 unknown orders of 8 gaps: s from deadline to proof", f"{min(late_s):.2f} to {max(late_s):.2f}")
+
+    play(main)
+
+
+@pytest.mark.fault("O17", kind="D")
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_an_amend_of_what_no_list_shows_is_known_by_the_list_of_its_amends(is_applied: bool) -> None:
+    async def main(world: OrderWorld) -> None:
+        order = await world.entry.add_order(**world.buy(order_type="iceberg", display_qty="0.002"))
+        fault = "accept_then_reset" if is_applied else "request_lost"
+        world.faults.inject(fault, endpoint="amend_order", **({} if is_applied else {"reset": True}))
+        with pytest.raises(OutcomeUnknownError):
+            await world.entry.amend_order(order=order, display_qty="0.005")
+        amending, lost_s = order.amending, world.now_s
+        await until(lambda: not amending.is_open, 5 + 62)
+        assert amending.state == ("applied" if is_applied else "not applied")
+        assert world.account.orders[order.order_id].display == Decimal("0.005" if is_applied else "0.002")
+        assert "OrderAmends" in world.port.calls
+        assert is_applied == (world.now_s - lost_s < 5)
+
+    play(main)

@@ -142,6 +142,41 @@ def test_an_edit_by_rest_is_found_as_what_took_the_place_of_its_predecessor(code
     play(main)
 
 
+@pytest.mark.parametrize("acts", [True, False])
+def test_orders_of_others_with_the_same_terms_are_not_taken_for_what_an_edit_made(*, acts: bool) -> None:
+    """Two of them within the edit's deadline: they were not opened as its predecessor ended."""
+
+    async def main(world: OrderWorld) -> None:
+        old = await world.entry.add_order(**world.buy(order_userref=7))
+        await asyncio.sleep(0.05)
+        world.line.refuses_writes = True
+        kind = "act_then_fail" if acts else "status"
+        world.faults.inject(kind, endpoint="EditOrder", code=520, count=1)
+        edit = asyncio.ensure_future(
+            world.entry.edit_order(
+                order_id=old.order_id, symbol=BTC, order_qty="0.002", limit_price="1001.0", order_userref=8
+            )
+        )
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await edit
+        others = []
+        for _ in range(2):
+            await asyncio.sleep(0.8)
+            placed = await world.rest.call(
+                "AddOrder",
+                {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.002", "price": "1001.0"},
+            )
+            others += placed["txid"]
+        if not acts:  # the predecessor ends by another's hand
+            await asyncio.sleep(0.8)
+            await world.rest.call("CancelOrder", {"txid": old.order_id})
+        new = await caught.value.order.resolved()
+        assert new.order_id not in others
+        assert new.state.is_live if acts else new.state is OrderState.NOT_PLACED
+
+    play(main)
+
+
 @pytest.mark.fault("O04", kind="D")
 @pytest.mark.parametrize("crashes", [False, True])
 def test_an_edit_that_rest_did_not_carry_out_is_proven_so_by_its_predecessor(crashes: bool) -> None:

@@ -95,6 +95,7 @@ def test_the_books_of_the_result_add_up(recording: Path) -> None:
     assert result.gain() == bought * result.prices[BTC] - cost - result.fees["USD"]
     with pytest.raises(ConfigError):
         result.gain("EUR")
+    assert f"{len(result.fills)} fills" in str(result) and f"{result.balances['USD']:f} USD" in str(result)
 
 
 def test_latency_makes_a_difference(recording: Path) -> None:
@@ -140,6 +141,17 @@ def test_what_a_strategy_raises_comes_out(recording: Path) -> None:
         raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine"):
+        run(recording, strategy=strategy)
+
+
+def test_what_a_strategy_raises_when_the_recording_ends_comes_out_too(recording: Path) -> None:
+    async def strategy(_trading: PaperTrading) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ZeroDivisionError("at the end")
+
+    with pytest.raises(ZeroDivisionError, match="at the end"):
         run(recording, strategy=strategy)
 
 

@@ -227,6 +227,8 @@ async def test_a_feed_that_is_given_keeps_its_callbacks_and_stays_open() -> None
     [
         ({"balances": {"USD": 1.5}}, "balances"),
         ({"balances": {"USD": -1}}, "balances"),
+        ({"balances": {"USD": "much"}}, "balances"),
+        ({"volume_usd": "NaN"}, "volume_usd"),
         ({"tier": "gold"}, "tier"),
         ({"volume_usd": 1.5}, "volume_usd"),
         ({"latency_ms": -1}, "latency_ms"),

@@ -126,9 +126,6 @@ def test_balances_have_gaps_of_their_own() -> None:
             await asyncio.sleep(1)
             (gap,) = w.gaps
             assert (gap.channel, gap.healed) == ("balances", False)
-            start = gap.since_ns // 1_000_000_000
-            rows = [entry async for entry in account.rest.iter_ledgers(start_s=start)]
-            assert {"BTC", "USD"} == {entry.asset for entry in rows if entry.exch_ns >= gap.since_ns - 1_000_000}
             assert account.quality == "live" and account.gapless_since(account.rest.clock.monotonic_ns)
             for asset in ("BTC", "USD"):
                 assert account.balance(asset, strict=True).total == w.account.balances[asset]

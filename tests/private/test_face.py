@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from kraken_fast.auth import Credentials
 from kraken_fast.config import Endpoints
 from kraken_fast.errors import ClosedError, ConfigError
 from kraken_fast.private.account import connect_account
-from kraken_fast.private.face import client_of, settings_of
+from kraken_fast.private.face import client_of
 from kraken_fast.rest.endpoints import RestClient
 from kraken_fast.rest.nonce import MemoryNonces
 from kraken_fast.session import SessionSettings
@@ -59,15 +57,6 @@ async def test_there_is_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="KRAKEN_API_KEY"):
         connect_account()
     await client.close()
-
-
-@pytest.mark.parametrize("wrong", [{"ready_s": 0}, {"events_max": 0}, {"ready_s": True}])
-def test_settings_are_checked(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
-        settings_of("private", {}, **{"ready_s": 1.0, "events_max": 1, **wrong})
-    with pytest.raises(ConfigError, match="depth"):
-        settings_of("private", {"depth": 3}, ready_s=1.0, events_max=1)
-    assert settings_of("private", {}, ready_s=1.0, events_max=1).name == "private"
 
 
 def test_a_face_is_opened_once_and_its_iterators_end_with_it() -> None:

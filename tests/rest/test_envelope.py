@@ -82,8 +82,9 @@ def test_a_page_says_its_status_and_beginning(status: int) -> None:
 
 @pytest.mark.fault("R03", kind="U")
 @pytest.mark.parametrize(
-    "body", [b"", b"  ", b'{"error":[],"resu', b"{}", b"[]", b'{"error":[]}', b'{"error":7,"result":1}']
-)
+    "body", [b"", b"  ", b'{"error":[],"resu', b"{}", b"[]", b'{"error":[]}', b'{"error":7,"result":1}',
+             b'{"error":[],"result":1e99999999999999999999}']
+)  # fmt: skip
 def test_what_is_no_answer(body: bytes) -> None:
     with pytest.raises(ResponseError) as caught:
         read_answer(HttpResponse(200, {}, body), READ)

@@ -6,7 +6,7 @@ that it judges what the client says. Numbers of invariants are those of the faul
 how often each was checked.
 
 Checked here: S01 S02 S03 S04 S06 S07 S08 S09 S10 S22 S25 S26 S28. S27 is in `Simulation.run`, V01 V02 V07 V08 are in
-`swarm`, S31 is in test_determinism, S32 in test_recordings.
+`swarm`, S30 and S31 are in test_determinism, S32 is in test_swarm.
 """
 
 from __future__ import annotations

@@ -47,13 +47,13 @@ def run_seed(seed: int) -> Simulation:
     return run_plan(draw(seed))
 
 
-def run_plan(plan: Plan) -> Simulation:
-    """Run one plan.
+def run_plan(plan: Plan, make: type[Simulation] = Simulation) -> Simulation:
+    """Run one plan, in a simulation of some kind.
 
     Raises:
         RunError: an invariant or a bound did not hold; the text holds the plan and the command that replays it.
     """
-    sim = Simulation(
+    sim = make(
         plan.symbols,
         seed=plan.seed,
         rate=plan.rate,

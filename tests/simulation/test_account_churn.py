@@ -87,7 +87,7 @@ def test_every_fill_once_and_in_order_over_disconnects() -> None:
 
     async def main() -> None:
         async with world.connect() as account:
-            for _ in range(GAPS):
+            while account.line.connections <= GAPS:  # a gap of the sequence alone is no disconnect
                 await world.until(lambda: account.state == "live" and account.line.is_up, 120.0, 0.05)
                 lost = churn.rng.choice((0, 3, 40, 50, 80, 90))
                 await churn.spread(max(0, per_gap - lost), 20.0)
