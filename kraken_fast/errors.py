@@ -26,6 +26,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 
 EXCERPT_MAX = 80
@@ -40,6 +41,10 @@ def printable(text: str, limit: int = EXCERPT_MAX) -> str:
     """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:limit])
     return shown + ("..." if len(text) > limit else "")
+
+
+def _shown(value: object) -> str:
+    return printable(f"{value:f}" if isinstance(value, Decimal) else repr(value))
 
 
 class KrakenFastError(Exception):
@@ -68,7 +73,7 @@ class ConfigError(UsageError, ValueError):
         super().__init__(field, value, allowed)
 
     def __str__(self) -> str:
-        return f"{self.field}={printable(repr(self.value))}: must be {self.allowed}"
+        return f"{self.field}={_shown(self.value)}: must be {self.allowed}"
 
 
 class UnknownSymbolError(UsageError, KeyError):
@@ -99,7 +104,7 @@ class InvalidOrderError(UsageError, ValueError):
         super().__init__(field, value, rule)
 
     def __str__(self) -> str:
-        return f"{self.field}={printable(repr(self.value))}: {self.rule}"
+        return f"{self.field}={_shown(self.value)}: {self.rule}"
 
 
 class ClosedError(UsageError):

@@ -176,6 +176,9 @@ class Trading:
         self._ending: asyncio.Task[None] | None = None
         self._signals: ExitOnSignal | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {' '.join(self.feed.symbols)}: {self.account.state}>"
+
     # Opening, closing ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -305,7 +308,7 @@ class Trading:
         """Give the best prices of a live book; None while there is none that can be trusted."""
         try:
             book = self.feed.live_book(symbol)
-        except UnknownSymbolError:
+        except (UnknownSymbolError, ClosedError):
             return None
         return None if book.quality != "live" or book.crossed else Quote(book.best_bid, book.best_ask)
 

@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+
+from kraken_fast import Endpoints, UnifiedDataCoordinator
+from kraken_fast.cli.top import Board
+from kraken_fast.sim import Exchange
 
 DATA = Path(__file__).parent / "data"
 ENVIRONMENT = {**os.environ, "PYTHONSAFEPATH": "1", "TERM": "dumb", "COLUMNS": "80"}
@@ -162,6 +167,10 @@ def test_check_refuses_what_is_no_recording(tmp_path: Path) -> None:
     binary.write_bytes(bytes(range(256)))
     latin = tmp_path / "latin"
     latin.write_bytes("größe\n".encode("latin-1"))
+    capture = tmp_path / "capture"
+    capture.write_bytes(b"KFCAP\0")
+    assert "kraken-fast replay" in one_line(kraken_fast("check", str(capture), status=2)[1])
+    assert "kraken-fast check" in one_line(kraken_fast("replay", str(latin), status=2)[1])
     for path, why in ((tmp_path, "directory"), (tmp_path / "none", "No such file"), (binary, "text"), (latin, "text")):
         out, err = kraken_fast("check", str(path), status=2)
         assert out == ""
@@ -286,6 +295,35 @@ def test_wrong_usage_is_told_in_one_line(arguments: list[str], why: str) -> None
     assert why in one_line(kraken_fast(*arguments, status=2)[1])
 
 
+def test_ctrl_c_while_it_starts_is_no_traceback() -> None:
+    program = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "kraken_fast.cli.app":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from kraken_fast.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+async def test_top_fits_its_screen() -> None:
+    symbols = ["BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD"]
+    async with Exchange(symbols) as ex, UnifiedDataCoordinator(
+        None, symbols, endpoints=Endpoints(ex.ws_url, ex.rest_url)
+    ) as coordinator:
+        for width, height in ((80, 24), (80, 50), (130, 24), (130, 50)):
+            out = Console(width=width, height=height)
+            with out.capture() as got:
+                out.print(Board(coordinator).picture(width, height))
+            text = got.get()
+            assert text.count("\n") <= height and "events" in text and "…" not in text
+            assert ("host" in text, "figures" in text) == (width == 130, height == 50)
+
+
 def test_watch_tells_a_refused_connection() -> None:
     _, err = kraken_fast("watch", "BTC/USD", "--ws-url", "ws://127.0.0.1:9/v2", "--timeout", "1", status=3)
     assert "127.0.0.1:9" in one_line(err)
@@ -355,3 +393,11 @@ def test_top_draws_what_a_person_reads() -> None:
 @pytest.mark.parametrize("verb", [("top", "NO/SUCH", "--sim"), ("record", "NO/SUCH", "--sim", "--to", "never.kfc")])
 def test_what_the_box_refuses_is_one_line_and_its_status(verb: tuple[str, ...]) -> None:
     assert "NO/SUCH" in one_line(kraken_fast(*verb, status=2)[1])
+
+
+def test_a_verb_brings_no_other_verbs_files() -> None:
+    code = "import sys; from kraken_fast.cli.app import program; program('check'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    loaded = done.stdout.split()
+    assert "kraken_fast.cli.check" in loaded
+    assert not {"kraken_fast.cli.watch", "kraken_fast.cli.rest", "kraken_fast.cli.order", "aiohttp"} & {*loaded}

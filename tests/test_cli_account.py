@@ -11,11 +11,12 @@ from decimal import Decimal
 
 import pytest
 from rich.console import Console
+from rich.measure import Measurement
 from typer.testing import CliRunner
 
 from kraken_fast.account_records import AccountGap
 from kraken_fast.cli.account import balance_table, facts_of, fill_table, order_table
-from kraken_fast.cli.app import app
+from kraken_fast.cli.app import program
 from kraken_fast.events import Dropped, LineChange
 
 from .simulation.accounts import AccountWorld
@@ -52,14 +53,14 @@ def test_into_a_pipe_it_prints_lines() -> None:
 
 
 def test_a_box_of_our_own_and_an_address_exclude_each_other() -> None:
-    result = RUNNER.invoke(app, ["account", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
+    result = RUNNER.invoke(program(), ["account", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
     assert result.exit_code == 2
 
 
 def test_without_a_key_it_says_where_one_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KRAKEN_API_KEY", "KRAKEN_API_SECRET"):
         monkeypatch.delenv(name, raising=False)
-    result = RUNNER.invoke(app, ["account"])
+    result = RUNNER.invoke(program(), ["account"])
     assert result.exit_code == 2 and "KRAKEN_API_KEY" in result.output
 
 
@@ -75,9 +76,11 @@ def test_the_tables_show_balances_orders_and_fills() -> None:
             out = Console(width=200, record=True, quiet=True)
             with out.capture() as got:
                 out.quiet = False
-                for drawn in (balance_table(account), order_table(account), fill_table(account)):
+                for drawn in (balance_table(account), order_table(account), fill_table(account, 8, is_wide=True)):
                     out.print(drawn)
             text = got.get()
+            narrow = fill_table(account, 8, is_wide=False)
+            assert Measurement.get(out, out.options, narrow).maximum <= 80 and narrow.row_count == 1
             assert "10.2" in text and order_id in text and world.truth()[0] in text
             assert "partially_filled" in text and "stream" in text
 

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from kraken_fast.cli.app import app
+from kraken_fast.cli.app import program
 from kraken_fast.cli.doctor import check_tls, examine
 from kraken_fast.cli.rest import Where, as_text
 from kraken_fast.cli.trades import read_time
@@ -68,7 +68,7 @@ def key(box: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def run(box: dict[str, str], *words: str, status: int = 0) -> str:
-    done = RUNNER.invoke(app, [*words, "--rest-url", box["rest_url"]])
+    done = RUNNER.invoke(program(), [*words, "--rest-url", box["rest_url"]])
     assert done.exit_code == status, done.output
     assert box["api_secret"] not in done.output
     assert box["api_key"] not in done.output
@@ -106,8 +106,14 @@ def test_rest_prints_what_came_and_refuses_what_it_should(box: dict[str, str]) -
     assert json.loads(run(box, "rest", "/0/public/Time"))["unixtime"] > 1_700_000_000
     assert "allow_money_out" in run(box, "rest", "/0/private/Withdraw", "asset=XBT", status=2)
     assert "KEY=VALUE" in run(box, "rest", "Time", "nonsense", status=2)
-    assert "path" in run(box, "rest", "nonsense", status=2)
-    assert "Unknown asset pair" in run(box, "rest", "Ticker", "pair=NOPE", status=3)
+    assert "/0/private/Name" in run(box, "rest", "Withdraw", status=2)
+    assert "Unknown asset pair" in run(box, "rest", "Ticker", "pair=NOPE", status=1)
+
+
+def test_without_a_key_it_says_where_one_may_be(box: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KRAKEN_API_KEY")
+    monkeypatch.delenv("KRAKEN_API_SECRET")
+    assert "no key: set KRAKEN_API_KEY" in run(box, "balance", status=2)
 
 
 def test_a_private_verb_without_a_key_says_where_to_put_one(
@@ -128,7 +134,7 @@ def test_trades_go_into_a_file_and_on_from_a_cursor(box: dict[str, str], tmp_pat
     ids = [int(row["trade_id"]) for row in rows]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     assert rows[0]["time"].endswith("Z")
-    line = run(box, "trades", "BTC/USD", "--since", "2020-01-01").splitlines()[0].split()
+    line = run(box, "trades", "BTC/USD", "--since", "1h").splitlines()[0].split()
     assert line[0] == str(ids[0])
     assert "left out with --csv" in run(
         box, "trades", "BTC/USD", "--since", "2020-01-01", "--csv", "a", "--parquet", "b", status=2
@@ -225,7 +231,7 @@ def test_a_long_crawl_shows_a_bar_ends_cleanly_on_ctrl_c_and_goes_on(tmp_path: P
     rows = list(csv.DictReader(path.open()))
     assert len(rows) == int(told[1]) > 0
     until = ["--until", "2020-06-01", "--csv", str(path), *words]
-    assert RUNNER.invoke(app, ["trades", "BTC/USD", "--since", told[2].decode(), *until]).exit_code == 0
+    assert RUNNER.invoke(program(), ["trades", "BTC/USD", "--since", told[2].decode(), *until]).exit_code == 0
     ids = [int(row["trade_id"]) for row in csv.DictReader(path.open())]
     assert ids == list(range(1, 1 + 24 * 152 + 1))
     server.shutdown()
@@ -243,11 +249,11 @@ def test_every_verb_works_in_a_box_of_its_own_and_leaves_nothing_behind(
         ["rest", "OpenOrders"],
         ["trades", "BTC/USD", "--since", "2020-01-01"],
     ):
-        done = RUNNER.invoke(app, [*words, "--sim"])
+        done = RUNNER.invoke(program(), [*words, "--sim"])
         assert done.exit_code == 0, done.output
         assert len(done.output) > 10
     assert not list(tmp_path.iterdir())
-    done = RUNNER.invoke(app, ["ticker", "BTC/USD", "--sim", "--rest-url", "http://127.0.0.1:9"])
+    done = RUNNER.invoke(program(), ["ticker", "BTC/USD", "--sim", "--rest-url", "http://127.0.0.1:9"])
     assert done.exit_code == 2
     assert "left out with --rest-url" in done.output
 
@@ -296,5 +302,8 @@ async def test_the_doctor_tells_a_certificate_that_is_not_the_exchanges() -> Non
 
 def test_small_things() -> None:
     assert as_text({"a": (b"x",)}) == '{\n  "a": [\n    "b\'x\'"\n  ]\n}'
-    with pytest.raises(ConfigError):
-        read_time("yesterday")
+    for text in ("yesterday", "h", "1y", "-1h", "9999999999h"):
+        with pytest.raises(ConfigError):
+            read_time(text, 0)
+    assert read_time("90m", 10**18) == 10**18 - 5400 * 10**9
+    assert read_time("1w", 0) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from decimal import Decimal
 
 import pytest
 
@@ -16,6 +17,7 @@ from kraken_fast.errors import (
     DecodeError,
     HandshakeError,
     HeartbeatTimeoutError,
+    InvalidOrderError,
     KrakenFastError,
     OutcomeUnknownError,
     StaleDataError,
@@ -48,6 +50,7 @@ def test_retryable_says_whether_trying_again_can_help() -> None:
     ("error", "text"),
     [
         (ConfigError("depth", 11, "one of 10, 25"), "depth=11: must be one of 10, 25"),
+        (InvalidOrderError("order_qty", Decimal("1E-8"), "must be more"), "order_qty=0.00000001: must be more"),
         (UnknownSymbolError.among("BTC/USDD", ["BTC/USD"]), "unknown symbol 'BTC/USDD'; did you mean BTC/USD?"),
         (UnknownSymbolError.among("?", ["BTC/USD"]), "unknown symbol '?'"),
         (HandshakeError("busy", status=503), "WebSocket upgrade refused (HTTP 503): busy"),

@@ -125,9 +125,15 @@ async def test_read_tells_what_it_is_worth(exchange: Exchange) -> None:
             book.depth = 3  # type: ignore[misc]
         with pytest.raises(UnknownSymbolError, match="did you mean"):
             feed.book("BTC/USDD")
+        assert repr(feed) == "<Feed BTC/USD ETH/USD SHIB/USD: live>"
     assert feed.book("BTC/USD").quality == "stale"
     with pytest.raises(StaleDataError):
         feed.book("BTC/USD", strict=True)
+
+
+async def test_a_feed_that_is_not_open_says_so(exchange: Exchange) -> None:
+    with pytest.raises(ClosedError, match="async with"):
+        connect(exchange).book("BTC/USD")
 
 
 async def test_refused_symbol_harms_no_other(exchange: Exchange) -> None:

@@ -29,4 +29,6 @@ def main() -> int:
             raise
         print(f"kraken-fast needs {missing.name}: pip install 'kraken_fast[cli]'", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # importing takes most of a second, and people press keys
+        return 130
     return run()

@@ -27,6 +27,8 @@ from .tables import QUALITY_STYLES, shown, table
 
 DRAW_S = 0.2
 FILLS_SHOWN = 8
+WIDE = 110
+"""Columns from which on a fill is shown with its order."""
 SIM_PAUSE_S = 1.0
 """Between the small orders that make something happen in a box of our own."""
 
@@ -69,7 +71,7 @@ async def _opened(where: Where, ws_url: str, *, sim: bool) -> AsyncIterator[Acco
             made = connect_account(rest=client, ws_url=box.ws_auth_url, rest_url=box.rest_url)
         else:
             made = connect_account(
-                where.credentials(), ws_url=ws_url, rest_url=where.rest_url, ca_file=where.ca_file
+                where.key(), ws_url=ws_url, rest_url=where.rest_url, ca_file=where.ca_file
             )
         yield await stack.enter_async_context(made)
 
@@ -108,8 +110,10 @@ async def _draw(opened: Account, out: Console) -> None:
         while opened.state != "closed":
             quality = Text(opened.quality, style=QUALITY_STYLES.get(opened.quality, "red"))
             foot = Text.assemble("line ", opened.state, ", fills ", quality, ", Ctrl-C ends", style="dim")
-            parts = (balance_table(opened), "", order_table(opened), "", fill_table(opened), foot)
-            live.update(Group(*parts), refresh=True)
+            balances, orders = balance_table(opened), order_table(opened)
+            rows = out.height - 6 - balances.row_count - orders.row_count
+            fills = fill_table(opened, max(1, rows), is_wide=out.width >= WIDE)
+            live.update(Group(balances, "", orders, "", fills, foot), refresh=True)
             await asyncio.sleep(DRAW_S)
 
 
@@ -132,14 +136,15 @@ def order_table(opened: Account) -> Any:
     return drawn
 
 
-def fill_table(opened: Account) -> Any:
-    """The last fills, newest first."""
-    drawn = table("Fill", "Order", "Symbol", "Side", "Price", "Qty", "Fee", "Came by")
-    for fill in reversed(opened.fills()[-FILLS_SHOWN:]):
+def fill_table(opened: Account, rows: int, *, is_wide: bool) -> Any:
+    """The last fills, newest first; where there is room, with the order that each is of."""
+    drawn = table("Fill", *(["Order"] if is_wide else []), "Symbol", "Side", "Price", "Qty", "Fee", "Came by")
+    for fill in reversed(opened.fills()[-min(rows, FILLS_SHOWN):]):
         fees = " ".join(f"{plain(fee.qty)} {fee.asset}" for fee in fill.fees)
         numbers = map(shown, (fill.last_price, fill.last_qty))
         source = "recovery" if fill.recovered else "stream"
-        drawn.add_row(fill.exec_id, fill.order_id, fill.symbol, fill.side, *numbers, fees or "-", source)
+        names = (fill.exec_id, fill.order_id) if is_wide else (fill.exec_id,)
+        drawn.add_row(*names, fill.symbol, fill.side, *numbers, fees or "-", source)
     return drawn
 
 

@@ -169,11 +169,11 @@ def _require_text(file: BinaryIO, name: str) -> None:
     except UnicodeDecodeError as error:
         is_text = error.reason == "unexpected end of data"  # cut within a character
     if not is_text:
-        raise InputError(f"{name}: not a text file with one message a line")
+        raise InputError(f"{name}: not a text file with one message a line; `kraken-fast replay` reads recordings")
 
 
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings, in order; - is standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Recordings, in order; - is standard input.")],
     depth: Annotated[
         int | None, typer.Option(help="Levels a side of every book: 10, 25, 100, 500 or 1000.", show_default=False)
     ] = None,

@@ -82,6 +82,7 @@ class Demo:
             await breaking
         finally:
             breaking.cancel()
+            self._feed.on_notice = None  # that we close it is no news
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began

@@ -19,9 +19,7 @@ from ..config import PRIVATE_WS_URL, PUBLIC_REST_URL, PUBLIC_WS_URL
 from ..core.execution import Execution
 from ..core.order_store import AccountOrder
 from ..errors import (
-    AuthError,
     ConfigError,
-    ExchangeError,
     InvalidOrderError,
     JournalError,
     OrderBlockedError,
@@ -98,9 +96,7 @@ class Desk:
             yield opened
 
     def _real(self, symbol: str) -> Trading:
-        credentials = self.where.credentials()
-        if credentials is None:
-            raise ConfigError("credentials", None, "in KRAKEN_API_KEY and KRAKEN_API_SECRET, or in --key-file")
+        credentials = self.where.key()
         state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         journal = self.journal or Path(state) / "kraken_fast" / f"orders-{credentials.key_id}.journal"
         return connect_trading(
@@ -116,9 +112,8 @@ class Desk:
                 yield (await stack.enter_async_context(self.trading("BTC/USD"))).account
                 return
             made = connect_account(
-                self.where.credentials(), ws_url=self.ws_url, rest_url=self.where.rest_url,
-                ca_file=self.where.ca_file,
-            )  # fmt: skip
+                self.where.key(), ws_url=self.ws_url, rest_url=self.where.rest_url, ca_file=self.where.ca_file
+            )
             yield await stack.enter_async_context(made)
 
 
@@ -133,14 +128,12 @@ async def _rest_one(opened: Trading) -> None:
 
 
 def _ending(main: Coroutine[Any, Any, None]) -> None:
-    """Run a verb; what the exchange or a limit refused is a failed check, not a failed network."""
+    """Run a verb; what a limit of ours refused is a failed check, as what the exchange refused is."""
 
     async def judged() -> None:
         try:
             await main
-        except AuthError:
-            raise
-        except (ExchangeError, OrderBlockedError, OrderEndedError, JournalError) as error:
+        except (OrderBlockedError, OrderEndedError, JournalError) as error:
             fail(str(error), Status.CHECK_FAILED)
         except OutcomeUnknownError as error:
             fail(f"{error}; the journal has it, `order watch {error.cl_ord_id}` follows it", Status.NETWORK)
@@ -289,7 +282,7 @@ def amend(
 
 @order_app.command("cancel")
 def cancel(
-    names: Annotated[list[str], typer.Argument(metavar="ORDER...", help="The exchange's ids, or cl_ord_ids.")],
+    names: Annotated[list[str], typer.Argument(metavar="ORDER", help="The exchange's ids, or cl_ord_ids.")],
     yes: Yes = False,
     ws_url: WsUrl = PRIVATE_WS_URL,
     public_ws_url: PublicWsUrl = PUBLIC_WS_URL,

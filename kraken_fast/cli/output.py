@@ -15,7 +15,14 @@ from typing import NoReturn, TypeVar
 import typer
 from rich.console import Console
 
-from ..errors import KrakenFastError, SubscriptionError, UsageError, printable
+from ..errors import (
+    ExchangeError,
+    KrakenFastError,
+    SubscriptionError,
+    UnavailableError,
+    UsageError,
+    printable,
+)
 
 PIPE_COLUMNS = 240
 """Width of a table that goes into a pipe, where nobody sees lines wrap and cut cells would be a loss."""
@@ -43,7 +50,7 @@ class SignalledError(Exception):
 
 
 class InputError(Exception):
-    """A file cannot be used; the text says which and why."""
+    """A file cannot be used, or is missing; the text says which and why."""
 
 
 def console() -> Console:
@@ -78,7 +85,8 @@ def one_line_errors() -> Iterator[None]:
     except (UsageError, SubscriptionError, InputError) as error:
         fail(str(error), Status.USAGE)
     except (KrakenFastError, OSError) as error:
-        fail(reason_of(error), Status.NETWORK)
+        is_refusal = isinstance(error, ExchangeError) and not isinstance(error, UnavailableError)
+        fail(reason_of(error), Status.CHECK_FAILED if is_refusal else Status.NETWORK)
 
 
 def reason_of(error: Exception) -> str:

@@ -24,8 +24,8 @@ MIB = 1 << 20
 
 
 def record(
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Such as BTC/USD.")],
-    to: Annotated[str, typer.Option(metavar="FILE", help="Made anew; .kfcap is a good ending.")],
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
+    to: Annotated[str, typer.Option(metavar="FILE", help="A new one; .kfcap is a good ending.")],
     channel: Annotated[
         str, typer.Option(help="Any of book, ticker, trade, ohlc, comma-separated; all for each.")
     ] = "book",
@@ -60,7 +60,7 @@ def record(
         try:
             writer = CaptureWriter(to, SystemClock(), rotate_bytes=rotate * MIB, compress=compress)
         except OSError as error:
-            fail(f"{to}: {error.strerror or error}", Status.USAGE)
+            fail(f"{to}: {error.strerror or error}; name another file", Status.USAGE)
         try:
             events = EventHash()
             addresses = (ws_url, rest_url, ca_file)

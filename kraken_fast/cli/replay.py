@@ -22,7 +22,7 @@ TELL_EVERY = 5_000
 
 
 def replay(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recordings; parts are found by themselves.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Recordings; parts are found by themselves.")],
     pace: Annotated[
         float | None,
         typer.Option(help="1 keeps the recorded pace, 10 is ten times faster.", show_default="full speed"),
@@ -45,6 +45,8 @@ def replay(
         events = EventHash()
         replayer = Replayer(events)
         damage = _play(parts, replayer, pace, is_shown=not as_json)
+        if damage is not None and not damage.offset and not replayer.frames:
+            raise InputError(f"{damage.path}: no recording of ours; `kraken-fast check` reads messages as text")
         (_print_json if as_json else _print)(replayer, events, damage)
         if damage is not None or any(book.mismatched for book in _books(replayer)):
             raise typer.Exit(Status.CHECK_FAILED)

@@ -20,7 +20,7 @@ from ..rest.catalogue import endpoint_of
 from ..rest.endpoints import RestClient
 from ..rest.nonce import MemoryNonces
 from .boxed import BoxProcess
-from .output import console, one_line_errors, plain, run, say, symbol_list
+from .output import InputError, console, one_line_errors, plain, run, say, symbol_list
 from .tables import table
 
 RestUrl = Annotated[str, typer.Option("--rest-url", help="The exchange's REST.")]
@@ -60,6 +60,13 @@ class Where:
         """Find the key. Raises ConfigError when a source of it is there, and wrong."""
         return Credentials.find(key_file=self.key_file, keyring_name=self.keyring)
 
+    def key(self) -> Credentials:
+        """Find the key, where there has to be one."""
+        found = self.credentials()
+        if found is None:
+            raise InputError("no key: set KRAKEN_API_KEY and KRAKEN_API_SECRET, or give --key-file or --keyring")
+        return found
+
     @asynccontextmanager
     async def client(self, *, private: bool = False) -> AsyncIterator[RestClient]:
         """Make a client, and close it. Raises ConfigError when a key is needed and there is none."""
@@ -68,11 +75,7 @@ class Where:
                 box = await stack.enter_async_context(BoxProcess(*(() if private else ("--symbols", "all"))))
                 client = box_client(box)
             else:
-                credentials = self.credentials() if private else None
-                if private and credentials is None:
-                    raise ConfigError(
-                        "credentials", None, "in KRAKEN_API_KEY and KRAKEN_API_SECRET, or in --key-file"
-                    )
+                credentials = self.key() if private else None
                 client = RestClient(
                     credentials,
                     endpoints=Endpoints(rest_url=self.rest_url, ca_file=self.ca_file),
@@ -161,7 +164,7 @@ def orders(
 
 
 def ticker(
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Such as BTC/USD.")],
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
     rest_url: RestUrl = PUBLIC_REST_URL,
     ca_file: CaFile = None,
     sim: Sim = False,
@@ -208,7 +211,7 @@ def ohlc(
 def rest(
     path: Annotated[str, typer.Argument(help="Such as /0/public/Time, or a name such as Balance.")],
     params: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As Kraken names them.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="As Kraken names them.")
     ] = None,
     rest_url: RestUrl = PUBLIC_REST_URL,
     ca_file: CaFile = None,

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
-from rich.table import Table
 
 from ..core.clock import ManualClock
 from ..errors import ConfigError, StaleDataError, printable
@@ -32,6 +31,7 @@ from ..sim.shrink import shrink
 from ..sim.virtual import Timeline, VirtualLoop
 from ..sim.virtual import run as run_virtually
 from .output import Status, console, fail, one_line_errors, say, symbol_list
+from .tables import table
 
 OPEN_S = 30.0
 HEAL_S = 100.0
@@ -252,7 +252,8 @@ def simulate(
         plans = plans_of(seeds, symbols, channels, plan)
         logging.getLogger("kraken_fast").setLevel(logging.CRITICAL)
         results = []
-        with Progress(console=console(), transient=True, disable=as_json) as progress:
+        out = console()
+        with Progress(console=out, transient=True, disable=as_json or not out.is_terminal) as progress:
             for each in progress.track(plans, description="seeds"):
                 results.append(World(each, chosen).run())
                 if as_json:
@@ -283,13 +284,11 @@ def _tell(results: list[Result], failed: list[Result], *, as_json: bool) -> None
     if as_json:
         say(json.dumps(found))
         return
-    table = Table(title="simulated")
-    table.add_column("what")
-    table.add_column("how much", justify="right")
+    drawn = table("simulated", "in all")
     for name, value in found.items():
         shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value:,}"
-        table.add_row(name.replace("_", " "), shown)
-    console().print(table)
+        drawn.add_row(name.replace("_", " "), shown)
+    console().print(drawn)
 
 
 def _explain(

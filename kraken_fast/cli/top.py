@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -31,15 +31,19 @@ from .output import console, one_line_errors, plain, run, say
 DRAW_S = 0.25
 SIM_SYMBOLS = ["BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD"]
 EVENTS_KEPT = 200
-OTHER_ROWS = 23
-"""Lines that everything but the books takes."""
+WIDE = 110
+"""Columns from which on every column of the tables is shown."""
+WIDE_ONLY = {"host", "messages", "resyncs", "connects", "bid qty", "ask qty"}
+EVENT_ROWS = 4
+ROOM_PIPED = 10_000
+"""Rows to draw into a pipe, which has no end."""
 
 _STATE_STYLES = {"live": "green", "suspect": "yellow", "connecting": "cyan", "backoff": "red", "down": "red"}
 _SOURCE_STYLES = {"websocket": "green", "rest": "yellow", "none": "bold red", "starting": "dim"}
 
 
 def top(
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Such as BTC/USD.")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")] = None,
     lines: Annotated[int, typer.Option(help="Hot lines.", min=1, max=8)] = 2,
     depth: Annotated[int, typer.Option(help="Levels a side: 10, 25, 100, 500 or 1000.")] = 10,
     sim: Annotated[bool, typer.Option("--sim", help="Against an exchange in a box that this command starts.")] = False,
@@ -193,20 +197,26 @@ class Board:
         """Draw until cancelled."""
         with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
             while True:
-                live.update(self.picture(out.height), refresh=True)
+                live.update(self.picture(out.width, out.height if out.is_terminal else ROOM_PIPED), refresh=True)
                 await asyncio.sleep(DRAW_S)
 
-    def picture(self, height: int) -> Group:
-        """Put everything together, for a screen of so many lines."""
+    def picture(self, width: int, height: int) -> Group:
+        """Put everything together, for a screen of this size; a small one goes without the figures."""
         snapshot = self._coordinator.metrics()
-        rows = max(3, height - OTHER_ROWS - len(snapshot.lines))
-        return Group(
-            self._head(snapshot),
-            Panel(self._lines(snapshot), title="lines", title_align="left", border_style="dim"),
-            Panel(self._books(rows), title="books", title_align="left", border_style="dim"),
-            Panel(self._figures(snapshot), title="figures", title_align="left", border_style="dim"),
-            Panel(self._happened(4), title="events", title_align="left", border_style="dim"),
-        )
+        is_wide = width >= WIDE
+        rows = height - 1 - (3 + len(snapshot.lines)) - 3 - (2 + EVENT_ROWS)  # each box has two lines of its own
+        figure_rows = 11 if is_wide else 16
+        has_figures = rows >= figure_rows + min(3, len(self._coordinator.symbols))
+        lines, books = self._lines(snapshot), self._books(max(3, rows - figure_rows * has_figures))
+        if not is_wide:
+            for table in (lines, books):
+                table.columns = [column for column in table.columns if column.header not in WIDE_ONLY]
+        parts: dict[str, RenderableType] = {"lines": lines, "books": books}
+        if has_figures:
+            parts["figures"] = self._figures(snapshot)
+        parts["events"] = self._happened(EVENT_ROWS)
+        boxes = (Panel(part, title=name, title_align="left", border_style="dim") for name, part in parts.items())
+        return Group(self._head(snapshot), *boxes)
 
     def _head(self, snapshot: MetricsSnapshot) -> Text:
         up_s = (self._clock.monotonic_ns - self._begun_ns) // 1_000_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..config import PUBLIC_REST_URL
+from ..core.clock import SystemClock
 from ..errors import ConfigError
 from ..rest.answers import RestTrade
 from ..rest.endpoints import RestClient
@@ -25,6 +27,7 @@ from .rest import AsJson, CaFile, RestUrl, Sim, Where, call_once, time_of
 
 COLUMNS = ("trade_id", "time", "exch_ns", "side", "ord_type", "price", "qty")
 BATCH_ROWS = 10_000
+UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Sink(Protocol):
@@ -115,7 +118,7 @@ class Parquet:
 
 def trades(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
-    since: Annotated[str, typer.Option(help="From here on: 2026-01-31, 2026-01-31T12:00, or a cursor.")],
+    since: Annotated[str, typer.Option(help="From here on: 1h (ago), 2026-01-31, 2026-01-31T12:00, or a cursor.")],
     until: Annotated[str | None, typer.Option(help="Up to here, likewise.", show_default="now")] = None,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Write CSV; a file that is there goes on.")
@@ -134,7 +137,9 @@ def trades(
         if csv_file is not None and parquet_file is not None:
             raise ConfigError("parquet", str(parquet_file), "left out with --csv")
         is_cursor = ":" in since and "-" not in since
-        since_ns, until_ns = 0 if is_cursor else read_time(since), None if until is None else read_time(until)
+        now_ns = SystemClock().epoch_ns
+        since_ns = 0 if is_cursor else read_time(since, now_ns)
+        until_ns = None if until is None else read_time(until, now_ns)
 
         async def crawl(client: RestClient) -> None:
             known = (await client.instruments()).symbol(symbol)  # before a file is made
@@ -191,14 +196,16 @@ def row_of(trade: RestTrade) -> dict[str, Any]:
     }
 
 
-def read_time(text: str) -> int:
-    """Read a date or a time, UTC unless it says otherwise, as nanoseconds since epoch.
+def read_time(text: str, now_ns: int) -> int:
+    """Read a date or a time, UTC unless it says otherwise, or how long ago, as nanoseconds since epoch.
 
-    >>> read_time("2026-01-01"), read_time("2026-01-01T01:00+01:00")
-    (1767225600000000000, 1767225600000000000)
+    >>> read_time("2026-01-01", 0), read_time("2026-01-01T01:00+01:00", 0), read_time("2m", 200 * 10**9)
+    (1767225600000000000, 1767225600000000000, 80000000000)
     """
+    if ago := re.fullmatch(r"([0-9]{1,9})([smhdw])", text):
+        return max(0, now_ns - int(ago[1]) * UNIT_S[ago[2]] * 10**9)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError("time", text, "such as 2026-01-31 or 2026-01-31T12:00") from None
+        raise ConfigError("time", text, "such as 2026-01-31, 2026-01-31T12:00, or 1h for an hour ago") from None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * 10**9

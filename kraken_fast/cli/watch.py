@@ -27,13 +27,13 @@ CHANNELS = {"book": "book", "ticker": "ticker", "trades": "trade", "candles": "o
 """Words of ours for the exchange's channels."""
 
 LADDER_ROWS = 10
-OTHER_ROWS = 16
-"""Lines that everything but the ladder takes at most."""
 TRADE_ROWS = 6
+CHANNEL_ROWS = {"book": 8, "trade": TRADE_ROWS + 2, "ohlc": 3}
+"""Lines that everything but the ladder's rows takes, by channel, the foot included."""
 
 
 def watch(
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Such as BTC/USD.")],
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
     channel: Annotated[str, typer.Option(help="Any of book, ticker, trades, candles, comma-separated.")] = "book",
     depth: Annotated[int, typer.Option(help="Levels a side of the books: 10, 25, 100, 500 or 1000.")] = 10,
     interval: Annotated[int, typer.Option(help="Minutes of a candle.")] = 1,
@@ -98,9 +98,10 @@ async def _draw(feed: Feed, out: Console) -> None:
     latency = feed.latency  # the first look at it begins the counting
     with Live(console=out, auto_refresh=False) as live:
         while feed.state != "closed":
-            parts: list[Any] = [market_table(feed), ""]
+            parts: list[Any] = [market_table(feed), *(Text(str(error), "red") for error in feed.refused.values()), ""]
             if "book" in feed.channels and len(feed.symbols) == 1 and not feed.refused:
-                parts += [ladder(feed, feed.symbols[0], max(3, min(LADDER_ROWS, out.height - OTHER_ROWS))), ""]
+                others = sum(rows for channel, rows in CHANNEL_ROWS.items() if channel in feed.channels)
+                parts += [ladder(feed, feed.symbols[0], max(3, min(LADDER_ROWS, out.height - others))), ""]
             if "trade" in feed.channels:
                 parts += [trade_table(feed, feed.symbols, TRADE_ROWS), ""]
             if "ohlc" in feed.channels:

@@ -199,7 +199,7 @@ class OrderCore:
     def kill(self, reason: str) -> None:
         """Keep every further order in, until `revive`. Cancels still go."""
         self._killed = reason or "killed"
-        _log.warning("orders are kept in: %s", self._killed)
+        _log.info("no more orders are sent: %s", self._killed)
 
     def revive(self) -> None:
         """Let orders out again after `kill`."""

@@ -80,7 +80,8 @@ async def leave_market(entry: OrderEntry, *, ask: Ask | None = None, cut: asynci
         took_s=(entry.clock.monotonic_ns - began_ns) / 1e9,
         was_cut=was_cut,
     )
-    _log.warning(
+    _log.log(
+        logging.WARNING if report.open or report.unknown or was_cut else logging.INFO,
         "trading ended (%s): %d orders open, %d unknown, %d cancelled, after %.1f s",
         policy, len(report.open), len(report.unknown), len(report.cancelled), report.took_s,
     )  # fmt: skip

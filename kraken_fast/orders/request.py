@@ -75,15 +75,15 @@ def exact(field: str, value: Amount) -> Decimal:
         number = value
     elif type(value) is str:
         if not _PLAIN.fullmatch(value):
-            raise InvalidOrderError(field, value, "a plain decimal number, such as 0.05")
+            raise InvalidOrderError(field, value, "must be a plain decimal number, such as 0.05")
         number = Decimal(value)
     elif type(value) is int:
         number = Decimal(value)
     else:
-        raise InvalidOrderError(field, value, f"Decimal, str or int{_instead(value)}")
+        raise InvalidOrderError(field, value, f"must be Decimal, str or int{_instead(value)}")
     text = str(number)
     if not number.is_finite() or not -DIGITS_MAX <= number.adjusted() <= DIGITS_MAX or len(text) > 2 * DIGITS_MAX:
-        raise InvalidOrderError(field, text[:60], f"a finite number of at most {DIGITS_MAX} digits a side")
+        raise InvalidOrderError(field, text[:60], f"must be a finite number of at most {DIGITS_MAX} digits a side")
     return number
 
 
@@ -137,7 +137,7 @@ def seconds_text(field: str, moment: datetime) -> str:
         InvalidOrderError: it has no time zone, or is no moment.
     """
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidOrderError(field, moment, "a datetime with a time zone")
+        raise InvalidOrderError(field, moment, "must be a datetime with a time zone")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -190,17 +190,17 @@ def _add_sizes(order: NewOrder, params: dict[str, Any]) -> None:
             raise InvalidOrderError("cash_order_qty", order.cash_order_qty, "only of market buys without margin")
         params["cash_order_qty"] = _positive("cash_order_qty", order.cash_order_qty)
     else:
-        raise InvalidOrderError("order_qty", None, "given")
+        raise InvalidOrderError("order_qty", None, "must be given")
     if order.display_qty is not None:
         if order.order_type != "iceberg":
             raise InvalidOrderError("display_qty", order.display_qty, "only of iceberg orders")
         display, qty = _positive("display_qty", order.display_qty), params["order_qty"]
         if not qty <= 15 * display or display > qty:
             least = format(qty / 15, "f")
-            raise InvalidOrderError("display_qty", display, f"from a fifteenth of order_qty ({least}) to all of it")
+            raise InvalidOrderError("display_qty", display, f"must be a fifteenth of order_qty ({least}) to all of it")
         params["display_qty"] = display
     elif order.order_type == "iceberg":
-        raise InvalidOrderError("display_qty", None, "given for iceberg orders")
+        raise InvalidOrderError("display_qty", None, "must be given for iceberg orders")
 
 
 def _add_prices(order: NewOrder, params: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ def _add_prices(order: NewOrder, params: dict[str, Any]) -> None:
     is_trailing_limit = order_type == "trailing-stop-limit"
     if order_type in LIMIT_PRICED:
         if order.limit_price is None:
-            raise InvalidOrderError("limit_price", None, f"given for {order_type} orders")
+            raise InvalidOrderError("limit_price", None, f"must be given for {order_type} orders")
         # Of a trailing stop it is an offset from the trigger, and may be 0 or negative.
         params["limit_price"] = (
             exact("limit_price", order.limit_price)
@@ -223,7 +223,7 @@ def _add_prices(order: NewOrder, params: dict[str, Any]) -> None:
         params["limit_price_type"] = _check_word("limit_price_type", order.limit_price_type)
     if order_type in TRIGGERED:
         if order.triggers is None:
-            raise InvalidOrderError("triggers", None, f"given for {order_type} orders")
+            raise InvalidOrderError("triggers", None, f"must be given for {order_type} orders")
         params["triggers"] = _triggers(order.triggers, is_trailing=order_type.startswith("trailing"))
     elif order.triggers is not None:
         raise InvalidOrderError("triggers", order.triggers, f"not given for {order_type} orders")
@@ -234,7 +234,7 @@ def _triggers(triggers: Triggers, *, is_trailing: bool = False) -> dict[str, Any
     if kind is not None:
         _check_word("price_type", kind)
     if is_trailing and kind not in ("pct", "quote"):
-        raise InvalidOrderError("triggers.price_type", kind, "pct or quote for trailing orders: price is a distance")
+        raise InvalidOrderError("triggers.price_type", kind, "must be pct or quote: a trailing price is a distance")
     is_relative = kind in ("pct", "quote") and not is_trailing
     price = exact("triggers.price", triggers.price) if is_relative else _positive("triggers.price", triggers.price)
     written: dict[str, Any] = {"price": price}
@@ -257,9 +257,9 @@ def _add_times(order: NewOrder, params: dict[str, Any], now_epoch_ns: int) -> No
         params["expire_time"] = seconds_text("expire_time", order.expire_time)
         ahead_s = order.expire_time.timestamp() - now_epoch_ns / SECOND_NS
         if now_epoch_ns and not 0 < ahead_s <= 31 * 86_400:
-            raise InvalidOrderError("expire_time", order.expire_time, "ahead, by a month at most")
+            raise InvalidOrderError("expire_time", order.expire_time, "must be ahead, by a month at most")
     elif tif == "gtd":
-        raise InvalidOrderError("expire_time", None, "given with time_in_force gtd")
+        raise InvalidOrderError("expire_time", None, "must be given with time_in_force gtd")
     if order.effective_time is not None:
         params["effective_time"] = seconds_text("effective_time", order.effective_time)
 
@@ -291,7 +291,7 @@ def _conditional(close: Conditional) -> dict[str, Any]:
     ):
         value = getattr(close, name)
         if (value is not None) != is_needed:
-            rule = f"{'given' if is_needed else 'not given'} for a close of type {close.order_type}"
+            rule = f"{'must be given' if is_needed else 'not given'} for a close of type {close.order_type}"
             raise InvalidOrderError(f"conditional.{name}", value, rule)
         if value is not None:
             written[name] = _positive(f"conditional.{name}", value)
@@ -329,7 +329,7 @@ def amend_params(
                 raise InvalidOrderError(f"{name}_type", kind, f"only with {name}")
             params[f"{name}_type"] = _check_word(f"{name}_type", kind)
     if not params:
-        raise InvalidOrderError("order_qty", None, "given, or another term to change")
+        raise InvalidOrderError("order_qty", None, "must be given, or another term to change")
     if post_only is not None:
         params["post_only"] = _flag("post_only", post_only)
     if symbol is not None:
@@ -361,7 +361,7 @@ def edit_params(
     if triggers is not None:
         params["triggers"] = _triggers(triggers)
     if len(params) == 1:
-        raise InvalidOrderError("order_qty", None, "given, or another term to change")
+        raise InvalidOrderError("order_qty", None, "must be given, or another term to change")
     for name, flag in (("post_only", post_only), ("reduce_only", reduce_only)):
         if flag is not None:
             params[name] = _flag(name, flag)
@@ -379,7 +379,7 @@ def check_cl_ord_id(text: str, field: str = "cl_ord_id") -> None:
         InvalidOrderError: it is neither a UUID nor short ASCII.
     """
     if type(text) is not str or not CL_ORD_ID.fullmatch(text):
-        raise InvalidOrderError(field, text, "a UUID of 36 or 32 characters, or up to 18 of printable ASCII")
+        raise InvalidOrderError(field, text, "must be a UUID of 36 or 32 characters, or up to 18 of printable ASCII")
 
 
 # Bytes -----------------------------------------------------------------------------------------------------------
@@ -419,30 +419,30 @@ def encode_request(method: str, params: bytes, token: str, req_id: int) -> bytes
 
 def _check_word(field: str, value: str) -> str:
     if value not in _WORDS[field]:
-        raise InvalidOrderError(field, value, f"one of {', '.join(sorted(_WORDS[field]))}")
+        raise InvalidOrderError(field, value, f"must be one of {', '.join(sorted(_WORDS[field]))}")
     return value
 
 
 def _positive(field: str, value: Amount) -> Decimal:
     number = exact(field, value)
     if number <= 0:
-        raise InvalidOrderError(field, value, "above 0")
+        raise InvalidOrderError(field, value, "must be above 0")
     return number
 
 
 def _symbol(symbol: str) -> str:
     if type(symbol) is not str or "/" not in symbol or not symbol.isprintable():
-        raise InvalidOrderError("symbol", symbol, "a pair such as BTC/USD")
+        raise InvalidOrderError("symbol", symbol, "must be a pair such as BTC/USD")
     return symbol
 
 
 def _flag(field: str, value: bool) -> bool:
     if type(value) is not bool:
-        raise InvalidOrderError(field, value, "True or False")
+        raise InvalidOrderError(field, value, "must be True or False")
     return value
 
 
 def _userref(value: int) -> int:
     if type(value) is not int or not 0 < value <= USERREF_MAX:
-        raise InvalidOrderError("order_userref", value, f"a whole number from 1 to {USERREF_MAX}")
+        raise InvalidOrderError("order_userref", value, f"must be a whole number from 1 to {USERREF_MAX}")
     return value

@@ -70,6 +70,11 @@ class BacktestResult:
     ran_s: float
     is_finished: bool
 
+    def __str__(self) -> str:
+        held = ", ".join(f"{amount:f} {asset}" for asset, amount in self.balances.items() if amount)
+        paid = ", ".join(f"{amount:f} {asset}" for asset, amount in self.fees.items()) or "none"
+        return f"{len(self.orders)} orders, {len(self.fills)} fills in {self.ran_s:.0f} s; {held}; fees: {paid}"
+
     def gain(self, quote: str = "USD") -> Decimal:
         """Give what balances are worth more than the deposits, at the last prices.
 

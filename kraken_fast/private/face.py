@@ -94,6 +94,9 @@ class PrivateFace:
         rng = settings.rng or SystemRandom()
         self.tokens = tokens or Tokens(rest.fetch_websockets_token, clock=rest.clock, rng=rng)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.state}>"
+
     # Opening, closing ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:

@@ -147,7 +147,7 @@ def endpoint_of(path: str) -> Endpoint:
             if listed is not None and listed.path == path:
                 return listed
             return Endpoint(name, "public" if kind == "public" else "write")
-    raise ConfigError("path", path, "/0/public/Name, /0/private/Name, or a name such as Balance")
+    raise ConfigError("path", path, "/0/public/Name or /0/private/Name; Name alone does where it is a listed one")
 
 
 def moves_money_out(endpoint: Endpoint) -> bool:

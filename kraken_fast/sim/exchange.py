@@ -102,6 +102,9 @@ class Exchange:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: Server | None = None
 
+    def __repr__(self) -> str:
+        return "<Exchange, not open>" if self._server is None else f"<Exchange {self.ws_url} {self.rest_url}>"
+
     async def __aenter__(self) -> Exchange:
         context = self._make_tls() if self._tls else None
         self._server = Server(self.core, self._host, *self._ports, context)

@@ -63,6 +63,21 @@ def test_more_young_orders_than_the_counter_lets_cancel_one_by_one_are_cancelled
 
 
 @pytest.mark.fault("P08", kind="D")
+def test_an_end_that_leaves_nothing_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async def empty(world: OrderWorld) -> None:
+        await leave_market(world.entry)
+
+    async def with_two(world: OrderWorld) -> None:
+        await two(world)
+        await leave_market(world.entry)
+
+    play(empty)
+    assert not caplog.records
+    play(with_two)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.fault("P08", kind="D")
 def test_what_is_in_flight_is_settled_first() -> None:
     async def main(world: OrderWorld) -> None:
         adding = asyncio.ensure_future(world.entry.add_order(**world.buy(cl_ord_id="flying")))

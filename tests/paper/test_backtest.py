@@ -95,6 +95,7 @@ def test_the_books_of_the_result_add_up(recording: Path) -> None:
     assert result.gain() == bought * result.prices[BTC] - cost - result.fees["USD"]
     with pytest.raises(ConfigError):
         result.gain("EUR")
+    assert f"{len(result.fills)} fills" in str(result) and f"{result.balances['USD']:f} USD" in str(result)
 
 
 def test_latency_makes_a_difference(recording: Path) -> None:
