@@ -393,3 +393,11 @@ def test_top_draws_what_a_person_reads() -> None:
 @pytest.mark.parametrize("verb", [("top", "NO/SUCH", "--sim"), ("record", "NO/SUCH", "--sim", "--to", "never.kfc")])
 def test_what_the_box_refuses_is_one_line_and_its_status(verb: tuple[str, ...]) -> None:
     assert "NO/SUCH" in one_line(kraken_fast(*verb, status=2)[1])
+
+
+def test_a_verb_brings_no_other_verbs_files() -> None:
+    code = "import sys; from kraken_fast.cli.app import program; program('check'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    loaded = done.stdout.split()
+    assert "kraken_fast.cli.check" in loaded
+    assert not {"kraken_fast.cli.watch", "kraken_fast.cli.rest", "kraken_fast.cli.order", "aiohttp"} & {*loaded}

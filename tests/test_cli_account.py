@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from kraken_fast.account_records import AccountGap
 from kraken_fast.cli.account import balance_table, facts_of, fill_table, order_table
-from kraken_fast.cli.app import app
+from kraken_fast.cli.app import program
 from kraken_fast.events import Dropped, LineChange
 
 from .simulation.accounts import AccountWorld
@@ -53,14 +53,14 @@ def test_into_a_pipe_it_prints_lines() -> None:
 
 
 def test_a_box_of_our_own_and_an_address_exclude_each_other() -> None:
-    result = RUNNER.invoke(app, ["account", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
+    result = RUNNER.invoke(program(), ["account", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
     assert result.exit_code == 2
 
 
 def test_without_a_key_it_says_where_one_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KRAKEN_API_KEY", "KRAKEN_API_SECRET"):
         monkeypatch.delenv(name, raising=False)
-    result = RUNNER.invoke(app, ["account"])
+    result = RUNNER.invoke(program(), ["account"])
     assert result.exit_code == 2 and "KRAKEN_API_KEY" in result.output
 
 

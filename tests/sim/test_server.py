@@ -60,7 +60,7 @@ async def test_the_crowd_acts_by_itself_at_its_rate(http: aiohttp.ClientSession)
         began = time.monotonic()
         texts = await _books(socket, 200)
         took = time.monotonic() - began
-        assert 0.4 < took < 3
+        assert took > 0.4, "never faster; slower on a busy machine"
         book = ReferenceBook(10)
         assert all(book.apply_raw(text) == book.checksum() for text in texts)
         # Time stamps are the exchange's wall clock.
@@ -162,7 +162,7 @@ async def test_slow_lines_are_slow_on_real_sockets() -> None:
             assert await reader.readexactly(1) == b"H"
             began = time.monotonic()
             await reader.readexactly(10)
-            assert 0.15 < time.monotonic() - began < 0.6
+            assert time.monotonic() - began > 0.15
         writer.close()
 
 
