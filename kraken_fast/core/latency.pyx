@@ -58,7 +58,7 @@ cdef class Histogram:
         memset(self.counts, 0, sizeof(self.counts))
         self.count = 0
         self.max_ns = 0
-        self._sum_ns = 0
+        self._sum_ns = 0.0
 
     @property
     def mean_ns(self):

@@ -64,8 +64,8 @@ class Amending:
 
     Attributes:
         old, new: the terms that differ, by their names.
-        state: sent, unknown, acknowledged, applied, rejected, not applied, or moot: the order ended, and its terms do
-            not show whether they were changed before.
+        state: sent, unknown, acknowledged, applied, rejected, not applied, or moot: nothing tells, for the order ended
+            without showing it, or these terms are shown nowhere.
         sent_ns, deadline_ns: monotonic times; 0 of an earlier run's, whose deadline is not placed yet.
     """
 

@@ -368,7 +368,8 @@ class Resolution:
                     del self._searches[_key(search)]
                     self._table.settle_amend(search.order, "moot", now_ns, "nothing tells its terms", "query")
                     continue
-                where = "the order has not the new terms" if by_id else "not among open and closed orders nor fills"
+                lists = "open and closed orders nor fills" if sweep.with_open else "the stream's open nor closed orders"
+                where = "the order has not the new terms" if by_id else f"not among {lists}"
                 proof = f"{where}, asked {(began_ns - deadline_ns) // SECOND_NS} s after its deadline"
                 self._absent(search, now_ns, proof)
             elif search.next_ns <= now_ns:

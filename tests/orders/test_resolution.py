@@ -190,6 +190,7 @@ def test_after_a_gap_one_list_of_closed_orders_answers_for_all_if_points_are_sho
         assert sweep is not None and (sweep.with_open, sweep.with_fills) == (can_afford, can_afford)
         s.resolution.swept(sweep, [], round(73.4 * S), round(75.9 * S))
         assert s.order.state is OrderState.NOT_PLACED
+        assert ("fills" in str(s.order.error)) == can_afford, "it says what it was proven by"
 
 
 def test_an_early_sweep_waits_for_points_and_the_last_one_does_not() -> None:
