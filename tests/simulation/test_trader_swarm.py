@@ -16,7 +16,8 @@ SEEDS = seeds() if "KRAKEN_FAST_SEEDS" in os.environ else range(20)
 
 FOUND = {
     236: "a line that came up half-open and answered nothing was kept, for only answers arm the watch of silence",
-    85: "an order that REST accepted late, and whose end lay in a gap of the stream, was taken to live for ever",
+    85: "an order that REST accepted late, and whose end lay in a gap of the stream, was taken to live for ever; and "
+    "one was called not placed while the stream, 5 s late and overtaken by pongs, had yet to tell of it",
 }
 """Seeds that broke something, kept for ever."""
 
