@@ -14,6 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from . import ROOT
 RESULTS = ROOT / "benchmarks" / "reliability.jsonl"
 RUNS = (
     ("tests/simulate.py", "--seeds", "200"),
+    *(("tests/simulate.py", "--seeds", "200", "--who", who) for who in ("trader", "orders", "lines")),
     ("tests/planted.py",),
     ("tests/libfuzzer.py", "all", "--runs", "10000000", "--quiet"),
     ("-m", "benchmarks.soak"),
@@ -51,11 +53,16 @@ def rows(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
             ("violations", f"{run['violations']}"),
         ):
             yield name, text, run["at"]
-    planted = {line["bug"]: line for line in lines if line["what"] == "planted bug"}
+    for what, run in last.items():
+        if what.startswith("simulation of "):
+            text = f"{run['seeds']:,} seeds, {run['steps']:,} steps, {run['violations']} violations"
+            yield what, text, run["at"]
+    names = {bug["name"] for bug in tomllib.loads((ROOT / "tests" / "planted_bugs.toml").read_text())["bug"]}
+    planted = {line["bug"]: line for line in lines if line["what"] == "planted bug" and line["bug"] in names}
     if planted:
         caught = [line for line in planted.values() if line["seed"] is not None]
         seeds_max = max((line["seed"] + 1 for line in caught), default=0)
-        text = f"{len(caught)} of {len(planted)}, within {seeds_max} seeds; tests/planted.py --list names them"
+        text = f"{len(caught)} of {len(names)}, within {seeds_max} seeds; tests/planted.py --list names them"
         yield "planted bugs caught", text, min(line["at"] for line in planted.values())
     targets: dict[str, list[dict[str, Any]]] = {}
     for line in lines:

@@ -167,9 +167,12 @@ class Feed:
     ) -> None:
         self.symbols = symbols
         self.channels = channels
-        self._book_depth = book_depth
         self._ohlc_interval = ohlc_interval
-        self._ticker_trigger = ticker_trigger
+        self._parameters: dict[str, dict[str, Any]] = {
+            "book": {"depth": book_depth},
+            "ticker": {"event_trigger": ticker_trigger},
+            "ohlc": {"interval": ohlc_interval},
+        }
         self._ready_s = ready_s
         self._record = record
         self._session = Session(endpoints, settings, self._on_notice)
@@ -247,28 +250,20 @@ class Feed:
                 self._session.decoder.unwant(channel, name, self._ohlc_interval)
 
     def _want(self, channel: str, symbols: tuple[str, ...]) -> None:
-        session, decoder = self._session, self._session.decoder
-        for symbol in symbols:
-            if channel == "book":
-                decoder.want_book(symbol, self._book_depth)
-            elif channel == "ticker":
-                decoder.want_ticker(symbol)
-            elif channel == "trade":
-                decoder.want_trades(symbol)
-            else:
-                decoder.want_candles(symbol, self._ohlc_interval)
-        if channel == "book":
-            session.want(channel, symbols, depth=self._book_depth)
-        elif channel == "ticker":
-            session.want(channel, symbols, event_trigger=self._ticker_trigger)
-        elif channel == "ohlc":
-            session.want(channel, symbols, interval=self._ohlc_interval)
-        else:
-            session.want(channel, symbols)
+        self._session.want(channel, symbols, **self._parameters.get(channel, {}))
 
     def tap(self, callbacks: Callbacks) -> None:
         """Have somebody told of books, tickers, trades and candles besides the feed's own callbacks, before them."""
         callbacks.forward, self._session.forward = self._session.forward, callbacks
+
+    def untap(self, callbacks: Callbacks) -> None:
+        """Tell somebody no more, who was told by `tap`."""
+        before: Handler | None = self._session
+        while isinstance(before, Callbacks):
+            if before.forward is callbacks:
+                before.forward, callbacks.forward = callbacks.forward, None
+                return
+            before = before.forward
 
     @property
     def decoder(self) -> Decoder:

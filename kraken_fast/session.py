@@ -25,7 +25,14 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from .config import WITHOUT_SYMBOL, Endpoints, LineSettings, SubscriptionSettings, check_number
+from .config import (
+    WITHOUT_SYMBOL,
+    Endpoints,
+    LineSettings,
+    SubscriptionSettings,
+    check_channel_parameter,
+    check_number,
+)
 from .core.book import OrderBook
 from .core.capture import CaptureWriter
 from .core.clock import Clock, SystemClock
@@ -221,8 +228,19 @@ class Session(Callbacks):
             self.capture.close()
 
     def want(self, channel: str, symbols: Iterable[str] = (), **parameter: Any) -> None:
-        """Want symbols of a channel, over all reconnects. Their stores are the caller's to ask of the decoder."""
+        """Want symbols of a channel, over all reconnects. The decoder keeps what comes of it."""
+        value = check_channel_parameter(channel, parameter)
         for key in self.subscriptions.want(channel, symbols, **parameter):
+            if channel == "book":
+                self.decoder.want_book(key[1], value)
+            elif channel == "level3":
+                self.decoder.want_level3(key[1], value)
+            elif channel == "ticker":
+                self.decoder.want_ticker(key[1])
+            elif channel == "trade":
+                self.decoder.want_trades(key[1])
+            elif channel == "ohlc":
+                self.decoder.want_candles(key[1], value)
             self.refused.pop(key, None)
             self._awaited.add(key)
         self.pump()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -41,13 +42,13 @@ import kf_libfuzzer
 sys.setdlopenflags(sys.getdlopenflags() & ~0x100)
 from fuzz.targets import TARGETS
 import compiled
-kf_libfuzzer.run(["libfuzzer", *sys.argv[2:]], getattr(compiled, sys.argv[1], TARGETS[sys.argv[1]]))
+kf_libfuzzer.run([{script!r}, *sys.argv[2:]], getattr(compiled, sys.argv[1], TARGETS[sys.argv[1]]))
 """
 
 COMPILE = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-extension = Extension("compiled", [{source!r}], extra_compile_args=["-O2", "-w"], libraries=["z"])
+extension = Extension("compiled", [{source!r}], extra_compile_args=[{optimize!r}, "-w"], libraries=["z"])
 setup(name="compiled", ext_modules=cythonize([extension], build_dir={builds!r}, include_path=[{tree!r}]))
 """
 
@@ -63,18 +64,24 @@ def build_driver() -> None:
     subprocess.run([*command, library, "-lstdc++", "-lm", "-o", str(target)], check=True)
 
 
-def build_judges(tree: Path) -> None:
+def build_judges(tree: Path, into: Path, optimize: str = "-O2") -> None:
     """Compile the targets whose judge is in C, without instruments: it is the core whose ways are to be found."""
-    source = str(HERE / "fuzz" / "compiled.pyx")
-    code = COMPILE.format(source=source, builds=str(BUILDS / "judges"), tree=str(tree))
-    command = [sys.executable, "-c", code, "-q", "build_ext", "--build-lib", str(BUILDS)]
-    subprocess.run([*command, "--build-temp", str(BUILDS / "judges")], cwd=tree, check=True)
+    work = into / "judges"
+    code = COMPILE.format(
+        source=str(HERE / "fuzz" / "compiled.pyx"), builds=str(work), tree=str(tree), optimize=optimize
+    )
+    command = [sys.executable, "-c", code, "-q", "build_ext", "--build-lib", str(into), "--build-temp", str(work)]
+    subprocess.run(command, cwd=into, check=True)
 
 
 def run(target: str, *options: str, tree: Path, quiet: bool, judged: int = 1) -> tuple[int, str]:
     """Run the engine, the slow judge looking at one case of `judged`; give its status and what it printed."""
-    code = INSIDE.format(tests=str(HERE), builds=str(BUILDS))
-    command = [sys.executable, "-P", "-c", code, target, *options]
+    script, inside = BUILDS / f"again-{target}", BUILDS / f"inside-{target}.py"
+    inside.write_text(INSIDE.format(tests=str(HERE), builds=str(BUILDS), script=str(script)))
+    command = [sys.executable, "-P", str(inside), target]
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')  # merging starts itself anew for each chunk
+    script.chmod(0o700)
+    command += options
     found = environment("fuzz", tree)
     found["FUZZ_CASES"], found["FUZZ_JUDGED"] = "1", str(judged)
     done = subprocess.Popen(command, cwd=BUILDS, env=found, stderr=subprocess.PIPE, text=True)
@@ -135,7 +142,7 @@ def main() -> int:
     options = parser.parse_args()
     tree = build("fuzz")
     build_driver()
-    build_judges(tree)
+    build_judges(tree, BUILDS)
     os.chdir(BUILDS)
     targets = NAMES if options.target == "all" else (options.target,)
     present = [each for each in targets if each in _present()]

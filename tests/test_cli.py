@@ -295,19 +295,21 @@ def test_wrong_usage_is_told_in_one_line(arguments: list[str], why: str) -> None
     assert why in one_line(kraken_fast(*arguments, status=2)[1])
 
 
-def test_ctrl_c_while_it_starts_is_no_traceback() -> None:
+@pytest.mark.parametrize("module", ["app", "demo"])
+def test_ctrl_c_while_it_starts_is_no_traceback(module: str) -> None:
     program = """
 import sys
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
-        if name == "kraken_fast.cli.app":
+        if name == "kraken_fast.cli." + sys.argv[2]:
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupting())
 from kraken_fast.cli import main
 sys.exit(main())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr) == (130, b"")
+    command = [sys.executable, "-c", program, "demo", module]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, b"")
 
 
 async def test_top_fits_its_screen() -> None:
@@ -393,3 +395,11 @@ def test_top_draws_what_a_person_reads() -> None:
 @pytest.mark.parametrize("verb", [("top", "NO/SUCH", "--sim"), ("record", "NO/SUCH", "--sim", "--to", "never.kfc")])
 def test_what_the_box_refuses_is_one_line_and_its_status(verb: tuple[str, ...]) -> None:
     assert "NO/SUCH" in one_line(kraken_fast(*verb, status=2)[1])
+
+
+def test_a_verb_brings_no_other_verbs_files() -> None:
+    code = "import sys; from kraken_fast.cli.app import program; program('check'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    loaded = done.stdout.split()
+    assert "kraken_fast.cli.check" in loaded
+    assert not {"kraken_fast.cli.watch", "kraken_fast.cli.rest", "kraken_fast.cli.order", "aiohttp"} & {*loaded}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from kraken_fast.account_records import AccountGap
 from kraken_fast.cli.account import balance_table, facts_of, fill_table, order_table
-from kraken_fast.cli.app import app
+from kraken_fast.cli.app import program
 from kraken_fast.events import Dropped, LineChange
 
 from .simulation.accounts import AccountWorld
@@ -53,14 +54,14 @@ def test_into_a_pipe_it_prints_lines() -> None:
 
 
 def test_a_box_of_our_own_and_an_address_exclude_each_other() -> None:
-    result = RUNNER.invoke(app, ["account", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
+    result = RUNNER.invoke(program(), ["account", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
     assert result.exit_code == 2
 
 
 def test_without_a_key_it_says_where_one_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KRAKEN_API_KEY", "KRAKEN_API_SECRET"):
         monkeypatch.delenv(name, raising=False)
-    result = RUNNER.invoke(app, ["account"])
+    result = RUNNER.invoke(program(), ["account"])
     assert result.exit_code == 2 and "KRAKEN_API_KEY" in result.output
 
 
@@ -94,3 +95,9 @@ def test_every_event_has_its_facts() -> None:
     }  # fmt: skip
     assert facts_of(Dropped(3)) == {"type": "dropped", "count": 3}
     assert (facts_of(LineChange("live", "down", "reset")) or {})["state"] == "down"
+
+
+def test_the_signals_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    RUNNER.invoke(program(), ["account", "--sim", "--seconds", "0"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

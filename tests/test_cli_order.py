@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from kraken_fast.cli.app import app
+from kraken_fast.cli.app import program
 
 RUNNER = CliRunner()
 PLACE = ("add", "BTC/USD", "buy", "0.001")
@@ -93,12 +93,12 @@ def test_it_asks_before_it_sends(answer: bytes, status: int, words: str) -> None
 
 
 def test_a_box_of_our_own_and_an_address_exclude_each_other() -> None:
-    result = RUNNER.invoke(app, ["order", *PLACE, "-y", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
+    result = RUNNER.invoke(program(), ["order", *PLACE, "-y", "--sim", "--ws-url", "ws://127.0.0.1:1/v2"])
     assert result.exit_code == 2
 
 
 def test_without_a_key_it_says_where_one_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KRAKEN_API_KEY", "KRAKEN_API_SECRET"):
         monkeypatch.delenv(name, raising=False)
-    result = RUNNER.invoke(app, ["order", *PLACE, "-y"])
+    result = RUNNER.invoke(program(), ["order", *PLACE, "-y"])
     assert result.exit_code == 2 and "KRAKEN_API_KEY" in result.stderr

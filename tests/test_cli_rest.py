@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from kraken_fast.cli.app import app
+from kraken_fast.cli.app import program
 from kraken_fast.cli.doctor import check_tls, examine
 from kraken_fast.cli.rest import Where, as_text
 from kraken_fast.cli.trades import read_time
@@ -68,7 +68,7 @@ def key(box: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def run(box: dict[str, str], *words: str, status: int = 0) -> str:
-    done = RUNNER.invoke(app, [*words, "--rest-url", box["rest_url"]])
+    done = RUNNER.invoke(program(), [*words, "--rest-url", box["rest_url"]])
     assert done.exit_code == status, done.output
     assert box["api_secret"] not in done.output
     assert box["api_key"] not in done.output
@@ -231,7 +231,7 @@ def test_a_long_crawl_shows_a_bar_ends_cleanly_on_ctrl_c_and_goes_on(tmp_path: P
     rows = list(csv.DictReader(path.open()))
     assert len(rows) == int(told[1]) > 0
     until = ["--until", "2020-06-01", "--csv", str(path), *words]
-    assert RUNNER.invoke(app, ["trades", "BTC/USD", "--since", told[2].decode(), *until]).exit_code == 0
+    assert RUNNER.invoke(program(), ["trades", "BTC/USD", "--since", told[2].decode(), *until]).exit_code == 0
     ids = [int(row["trade_id"]) for row in csv.DictReader(path.open())]
     assert ids == list(range(1, 1 + 24 * 152 + 1))
     server.shutdown()
@@ -249,11 +249,11 @@ def test_every_verb_works_in_a_box_of_its_own_and_leaves_nothing_behind(
         ["rest", "OpenOrders"],
         ["trades", "BTC/USD", "--since", "2020-01-01"],
     ):
-        done = RUNNER.invoke(app, [*words, "--sim"])
+        done = RUNNER.invoke(program(), [*words, "--sim"])
         assert done.exit_code == 0, done.output
         assert len(done.output) > 10
     assert not list(tmp_path.iterdir())
-    done = RUNNER.invoke(app, ["ticker", "BTC/USD", "--sim", "--rest-url", "http://127.0.0.1:9"])
+    done = RUNNER.invoke(program(), ["ticker", "BTC/USD", "--sim", "--rest-url", "http://127.0.0.1:9"])
     assert done.exit_code == 2
     assert "left out with --rest-url" in done.output
 

@@ -27,7 +27,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from kraken_fast.auth import Credentials, Secret
-from kraken_fast.cli.app import app
+from kraken_fast.cli.app import program
 from kraken_fast.config import Endpoints, RestSettings
 from kraken_fast.errors import ConnectError, KrakenFastError, ResponseError
 from kraken_fast.rest.endpoints import RestClient
@@ -216,14 +216,14 @@ def test_nothing_secret_is_printed_by_the_command_line_nor_taken_from_its_argume
             )  # fmt: skip
             said, status = done.stdout + done.stderr, done.returncode
         else:
-            result = CliRunner().invoke(app, words, env=given)
+            result = CliRunner().invoke(program(), words, env=given)
             said, status = result.output, result.exit_code
         assert status in (1, 2, 3), said
         assert "Traceback" not in said
         watch.out.write(said + "\n" + " ".join(words) + "\n")
     watch.check()
     names = {
-        option for command in get_command(app).commands.values()  # type: ignore[attr-defined]
+        option for command in get_command(program()).commands.values()  # type: ignore[attr-defined]
         for parameter in command.params for option in parameter.opts
     }  # fmt: skip
     assert not [name for name in names if re.search(r"secret|api-key|password|token", name)]

@@ -32,9 +32,10 @@ async def test_ready_when_all_deliver_or_were_refused() -> None:
     notices: list[Any] = []
     async with Exchange(["BTC/USD"], seed=3, rate=50.0) as ex:
         session = session_of(ex, notices)
-        book = session.decoder.want_book("BTC/USD", 10)
         session.want("instrument")
         session.want("book", ["BTC/USD", "NO/SUCH"], depth=10)
+        book = session.decoder.book("BTC/USD")
+        assert book is not None
         assert session.awaited is not None
         await asyncio.wait_for(session.start(), 5.0)
         assert book.is_valid and session.awaited is None
@@ -50,10 +51,11 @@ async def test_everything_wanted_is_restored_after_a_loss() -> None:
     notices: list[Any] = []
     async with Exchange(["BTC/USD", "ETH/USD"], seed=3, rate=50.0) as ex:
         session = session_of(ex, notices)
-        books = [session.decoder.want_book(symbol, 10) for symbol in ("BTC/USD", "ETH/USD")]
         session.want("book", ["BTC/USD"], depth=10)
         await asyncio.wait_for(session.start(), 5.0)
         session.want("book", ["ETH/USD"], depth=10)
+        found = [session.decoder.book(symbol) for symbol in ("BTC/USD", "ETH/USD")]
+        books = [book for book in found if book is not None]
         await until(lambda: books[1].is_valid)
         ex.faults.inject("rst")
         await until(lambda: session.connections == 2 and all(book.quality == "live" for book in books))

@@ -81,6 +81,6 @@ def test_wrong_arguments_are_refused() -> None:
             seeds_of(text)
     with pytest.raises(ConfigError, match="plan"):
         plans_of("1", "", "", Path(__file__))
-    for text in ("nowhere:nothing", "json:nothing", "json", "json:__name__"):
+    for text in ("nowhere:nothing", "json:nothing", "json", "json:__name__", "json:loads"):
         with pytest.raises(ConfigError):
             strategy_of(text)

@@ -24,6 +24,8 @@ def main() -> int:
     """Run the command line. Returns the exit status."""
     try:
         from .app import run
+
+        return run()
     except ModuleNotFoundError as missing:
         if missing.name not in ("typer", "rich"):
             raise
@@ -31,4 +33,3 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:  # importing takes most of a second, and people press keys
         return 130
-    return run()

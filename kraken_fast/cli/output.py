@@ -27,6 +27,8 @@ from ..errors import (
 PIPE_COLUMNS = 240
 """Width of a table that goes into a pipe, where nobody sees lines wrap and cut cells would be a loss."""
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 _Result = TypeVar("_Result")
 
 
@@ -118,9 +120,13 @@ def run(main: Coroutine[object, object, _Result]) -> _Result:
             task.cancel()
 
         # Ctrl-C by hand too: Python leaves it ignored where a shell started us in the background.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.add_signal_handler(number, end, number)
-        return await main
+        try:
+            return await main
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)  # uvloop leaves those of a closed loop behind
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:

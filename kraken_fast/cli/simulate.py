@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import logging
 import ssl
@@ -166,7 +167,7 @@ def strategy_of(text: str) -> Strategy:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError("strategy", text, "module:callable, a coroutine function of a feed") from error
-    if not callable(found):
+    if not inspect.iscoroutinefunction(found):
         raise ConfigError("strategy", text, "module:callable, a coroutine function of a feed")
     chosen: Strategy = found
     return chosen

@@ -153,9 +153,13 @@ class UnifiedDataCoordinator:
             check_number(name, number, 0.001, 3_600_000.0)
         check_number("check_s", check_s, 0.0, 3600.0)
         check_number("tolerance", tolerance, 0.0, 1.0)
-        self._depth = check_book_depth(book_depth)
+        depth = check_book_depth(book_depth)
         self._interval = check_ohlc_interval(ohlc_interval)
-        self._trigger = check_ticker_trigger(ticker_trigger)
+        self._parameters: dict[str, dict[str, Any]] = {
+            "book": {"depth": depth},
+            "ticker": {"event_trigger": check_ticker_trigger(ticker_trigger)},
+            "ohlc": {"interval": self._interval},
+        }
         self._max_age_ms, self._ready_s, self._rest_wait_s = max_age_ms, ready_s, rest_wait_s
         self._ledger = ShareLedger(websocket_ratio, rest_ratio)
         options = dict(rest_options or {})
@@ -183,7 +187,7 @@ class UnifiedDataCoordinator:
         self._rest = RestSource(
             self._client,
             self._clock,
-            depth=self._depth,
+            depth=depth,
             shares=self._ledger,
             on_value=self._on_rest_value,
             on_trades=self._on_rest_trades,
@@ -253,7 +257,7 @@ class UnifiedDataCoordinator:
         self._is_started = True
         self._lines.want("instrument")
         for channel in self.channels:
-            self._want(channel, self.symbols)
+            self._lines.want(channel, self.symbols, **self._parameters.get(channel, {}))
         ready = self._lines.start()
         if self._account_line is not None:
             self._account_line.start()
@@ -323,16 +327,6 @@ class UnifiedDataCoordinator:
         if self._owns_client:
             await self._client.close()
         self._delivery.finish()
-
-    def _want(self, channel: str, symbols: Iterable[str]) -> None:
-        if channel == "book":
-            self._lines.want(channel, symbols, depth=self._depth)
-        elif channel == "ticker":
-            self._lines.want(channel, symbols, event_trigger=self._trigger)
-        elif channel == "ohlc":
-            self._lines.want(channel, symbols, interval=self._interval)
-        else:
-            self._lines.want(channel, symbols)
 
     # Callbacks and iteration ---------------------------------------------------------------------------------
 

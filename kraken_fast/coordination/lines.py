@@ -99,16 +99,6 @@ class Lines:
         """Want symbols of a channel on all lines."""
         names = tuple(symbols)
         for session in self.sessions.values():
-            decoder = session.decoder
-            for symbol in names:
-                if channel == "book":
-                    decoder.want_book(symbol, parameter["depth"])
-                elif channel == "ticker":
-                    decoder.want_ticker(symbol)
-                elif channel == "trade":
-                    decoder.want_trades(symbol)
-                elif channel == "ohlc":
-                    decoder.want_candles(symbol, parameter["interval"])
             session.want(channel, names, **parameter)
 
     def is_alive(self, session: Session) -> bool:

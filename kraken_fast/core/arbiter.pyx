@@ -556,7 +556,8 @@ cdef class Arbiter:
         copy = seat.book.snapshot()
         if copy.quality == "live":
             copy.quality = "stale"
-        copy.age_ms = max(copy.age_ms, post.missing_ns(seat, now_ns) / 1e6)
+        if copy.age_ms is not None:
+            copy.age_ms = max(copy.age_ms, post.missing_ns(seat, now_ns) / 1e6)
         return copy
 
     def read_ticker(self, str symbol):
@@ -577,7 +578,8 @@ cdef class Arbiter:
         copy = seat.ticker.snapshot()
         if copy.quality == "live":
             copy.quality = "stale"
-        copy.age_ms = max(copy.age_ms, post.missing_ns(seat, now_ns) / 1e6)
+        if copy.age_ms is not None:
+            copy.age_ms = max(copy.age_ms, post.missing_ns(seat, now_ns) / 1e6)
         return copy
 
     # Watching ------------------------------------------------------------------------------------------------
@@ -638,7 +640,10 @@ cdef class Arbiter:
         for post in self.books.values():
             for seat in post.seats:
                 if seat.epoch == seat.line.epoch and not seat.waits:
-                    found[seat.name] = max(found[seat.name], post.missing_ns(seat, now_ns), seat.lag_ns)
+                    found[seat.name] = max(found[seat.name], post.missing_ns(seat, now_ns))
+                    # A snapshot repeats what stands, however long it has; and a book may fall quiet after a late copy.
+                    if seat.said_ns != seat.begun_ns and now_ns - seat.said_ns <= COMPARE_NS:
+                        found[seat.name] = max(found[seat.name], seat.lag_ns)
         return found
 
     cdef Status tell(self, object listener, tuple args) except FAILED:

@@ -29,7 +29,7 @@ cdef inline int64_t _upper(int bucket) noexcept nogil:
     if bucket < 16:
         return bucket
     power = bucket // 16 + 3
-    return ((<int64_t>(16 + bucket % 16) + 1) << (power - 4)) - 1
+    return <int64_t>(((<uint64_t>(16 + bucket % 16) + 1) << (power - 4)) - 1)   # unsigned: of the last, 2**63 - 1
 
 
 cdef class Histogram:
@@ -58,7 +58,7 @@ cdef class Histogram:
         memset(self.counts, 0, sizeof(self.counts))
         self.count = 0
         self.max_ns = 0
-        self._sum_ns = 0
+        self._sum_ns = 0.0
 
     @property
     def mean_ns(self):

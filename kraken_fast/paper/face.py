@@ -296,7 +296,7 @@ class PaperTrading(Trading):
         try:
             await super()._end()
         finally:
-            self._ears.book = self._ears.trade = None  # a feed that was given goes on
+            self.feed.untap(self._ears)  # a feed that was given goes on
             await self._wire.close()
             if self._is_feed_ours:
                 await self.feed.close()

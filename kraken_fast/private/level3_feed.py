@@ -144,8 +144,6 @@ class Level3Feed(PrivateFace):
         self.on_book: Callable[[Level3Book], None] | None = None
         self.line = _Level3Session(endpoints, settings, self._tell, tokens=self.tokens)
         self.line.level3 = self._on_level3
-        for symbol in symbols:
-            self.line.decoder.want_level3(symbol, depth)
         self.line.want("level3", symbols, depth=depth)
 
     def _on_level3(self, book: Level3Book) -> None:

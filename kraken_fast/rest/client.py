@@ -217,7 +217,7 @@ class RestCore:
 
     async def close(self) -> None:
         """Close all connections. Calls that act and have left are waited for; nothing else is."""
-        self._is_closed = True
+        self._is_closed = self._sender.is_closed = True
         for act in self._queued - self._sender.acting:
             act.cancel()
         if self._sender.acting:

@@ -20,6 +20,7 @@ from ..core.clock import Clock
 from ..errors import (
     AuthError,
     CircuitOpenError,
+    ClosedError,
     ConnectError,
     KrakenFastError,
     LockoutError,
@@ -89,6 +90,7 @@ class RestSender:
         self._nonces = nonces
         self.breakers = {name: CircuitBreaker(rng) for name in ("public", "private", "orders")}
         self.stopped: KrakenFastError | None = None
+        self.is_closed = False
         self.acting: set[asyncio.Task[Any]] = set()
         self.key_nonce = ""
         self.nonce_errors = 0
@@ -234,6 +236,8 @@ class RestSender:
             raise CircuitOpenError(f"{self._host}, {kind} calls", wait_ns / SECOND_NS)
 
     def _refuse_if_stopped(self, endpoint: Endpoint) -> None:
+        if self.is_closed:
+            raise ClosedError("the client was closed")  # a repetition would open its connections again
         if endpoint.is_private and self.stopped is not None:
             raise self.stopped
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from ..errors import ConfigError
 from .account import Account, NewAccount
 from .candles import Trade
 from .core import ExchangeCore, SystemStatus
@@ -283,7 +284,10 @@ class Exchange:
         return self._server
 
     def _make_tls(self) -> ssl.SSLContext:
-        from .tls import Authority  # trustme is needed only here
+        try:
+            from .tls import Authority  # trustme is needed only here
+        except ModuleNotFoundError as missing:
+            raise ConfigError("tls", True, "False without trustme: pip install 'kraken_fast[cli]'") from missing
 
         authority = Authority()
         self._folder = tempfile.TemporaryDirectory(prefix="kraken-fast-sim-")

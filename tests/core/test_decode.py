@@ -180,9 +180,9 @@ def test_an_error_where_data_is_expected_is_a_decode_error(channel: str, data: s
 )  # fmt: skip
 def test_the_huge_is_refused(frame: str, inner: bytes) -> None:
     line = Line3()
-    began = time.perf_counter()
+    began = time.process_time()
     assert not line.decoder.feed(frame.encode().replace(b"INNER", inner))
-    assert time.perf_counter() - began < 1, "bounded; the benchmark holds it to 50 ms"
+    assert time.process_time() - began < 1, "bounded; the benchmark holds it to 50 ms"
     assert line.decoder.malformed == 1
     assert len(str(line.witness.errors[0])) < 400
     assert line.decoder.feed(CATALOGUE["heartbeat"], strict=True)

@@ -17,6 +17,13 @@ def test_the_example() -> None:
     assert doctest.testmod(latency, extraglobs={"Histogram": Histogram}).failed == 0
 
 
+def test_the_mean_of_what_no_int64_sums_up() -> None:
+    histogram = Histogram()
+    for ns in (2**63 - 1, 2**63 - 1, 1, 1):
+        histogram.record(ns)
+    assert histogram.mean_ns == 2.0**62
+
+
 def test_empty() -> None:
     histogram = Histogram()
     assert (histogram.count, histogram.max_ns, histogram.mean_ns, histogram.percentile(50)) == (0, 0, None, None)

@@ -1,7 +1,8 @@
 """What is fuzzed, and the second opinion on each case: `json`, `Decimal`, `datetime`, sorted lists, RFC 6455 in Python.
 
 A target takes bytes and raises when the client is wrong. The same targets run under libFuzzer with ASan and UBSan, by
-`python tests/libfuzzer.py TARGET`, and over their small corpus and some mutations of it in test_targets.py.
+`python tests/libfuzzer.py TARGET`, two of them by compiled.pyx, and over their small corpus and some mutations of it in
+test_targets.py.
 """
 
 from __future__ import annotations

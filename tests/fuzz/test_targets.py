@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
+from libfuzzer import build_judges
 from report import note
+
+from kraken_fast.core import book
 
 from .plain_targets import PLAIN
 from .targets import TARGETS
@@ -36,11 +41,10 @@ def mutated(random: Random, data: bytes, other: bytes) -> bytes:
     return bytes(raw)
 
 
-@pytest.mark.parametrize("name", [*TARGETS, *PLAIN])
-def test_target(name: str) -> None:
+def judge(name: str, target: Callable[[bytes], None]) -> None:
+    """Show a target its corpus and mutations of it."""
     random = Random(f"{SEED}/{name}")
     corpus = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
-    target = {**TARGETS, **PLAIN}[name]
     for data in [b"", *corpus]:
         target(data)
     for _ in range(CASES):
@@ -51,3 +55,20 @@ def test_target(name: str) -> None:
             print("case:", data)
             raise
     note(f"fuzz target {name}: cases judged", len(corpus) + CASES)
+
+
+@pytest.mark.parametrize("name", [*TARGETS, *PLAIN])
+def test_target(name: str) -> None:
+    judge(name, {**TARGETS, **PLAIN}[name])
+
+
+def test_judges_in_c_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_judges(Path(book.__file__).parents[2], tmp_path, "-O0")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        import compiled
+
+        for name in ("book", "level3"):
+            judge(name, getattr(compiled, name))
+    finally:
+        sys.modules.pop("compiled", None)

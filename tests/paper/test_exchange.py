@@ -135,7 +135,7 @@ def test_new_precisions_cancel_and_begin_anew() -> None:
     assert paper.order("buy", "0.001", kind="market").status == "closed"
 
 
-@pytest.mark.fault("N03", kind="C")
+@pytest.mark.fault("N03", kind="U")
 def test_orders_wait_while_the_line_is_silent_and_the_user_is_told() -> None:
     paper = Paper()
     resting = paper.order("buy", "0.01", f"{best(paper, 'buy')}")
@@ -155,7 +155,7 @@ def test_orders_wait_while_the_line_is_silent_and_the_user_is_told() -> None:
     paper.check()
 
 
-@pytest.mark.fault("D01", kind="C")
+@pytest.mark.fault("D01", kind="U")
 def test_orders_wait_while_the_live_book_is_not_verified() -> None:
     paper = Paper()
     resting = paper.order("sell", "0.01", f"{best(paper, 'sell')}")

@@ -220,6 +220,7 @@ async def test_a_feed_that_is_given_keeps_its_callbacks_and_stays_open() -> None
             assert feed.state == "live"
             gc.collect()
             assert gone() is None, "what has ended is not told of the market any more"
+            assert feed._session.forward is None, "nor is it passed through"
 
 
 @pytest.mark.parametrize(

@@ -357,3 +357,16 @@ def test_gaps_close_together_are_audited_together_and_none_waits_for_ever(truth:
     truth.wait(32)
     truth.audit()
     assert truth.rest_calls == 2 and truth.keeper.audit_due_ns is None
+
+
+@pytest.mark.fault("V05", kind="U")
+def test_a_snapshot_of_one_instant_that_has_nothing_new_needs_no_rest() -> None:
+    """More fills in an instant than a snapshot holds: it cannot reach back, and need not."""
+    truth = Truth(Random(1))
+    truth.up()
+    truth.trade(60, apart_ns=0)
+    truth.down()
+    truth.up()
+    assert truth.keeper.is_live
+    assert not truth.keeper.wants_rest
+    assert [each.key for each in truth.got] == [each.key for each in truth.fills]

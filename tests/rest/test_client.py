@@ -72,6 +72,22 @@ def test_a_call_gives_its_result_with_exact_numbers() -> None:
     world.run(main())
 
 
+def test_what_is_under_way_when_the_client_closes_is_not_repeated() -> None:
+    world = World(Time=ResponseError("the connection was closed before the answer"))
+    world.port.latency_s = 1.0
+
+    async def main() -> None:
+        client = world.client(RestCore, key=False)
+        reading = asyncio.ensure_future(client.call("Time"))
+        await asyncio.sleep(0.5)
+        await client.close()
+        with pytest.raises(ClosedError):
+            await reading
+        assert len(world.port.calls) == 1, "another would open connections that nobody closes"
+
+    world.run(main())
+
+
 @pytest.mark.fault("R03", kind="D")
 @pytest.mark.parametrize(
     "failure",

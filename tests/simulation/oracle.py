@@ -142,7 +142,7 @@ class Oracle:
     def watch(self, feed: Feed) -> None:
         """Judge this feed from now on."""
         self._feed = feed
-        depth = feed._book_depth
+        depth = feed._parameters["book"]["depth"]
         assert isinstance(depth, int)
         if self._recorders:
             return

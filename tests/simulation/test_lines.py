@@ -209,7 +209,6 @@ def test_the_engine_and_a_pair_that_come_back_are_told_each_time_and_once() -> N
     assert [update.pairs[0].status for update in updates] == ["cancel_only", "online"] * 2
 
 
-@pytest.mark.xfail(strict=True, reason="Arbiter.lags takes the age of a state that a snapshot repeats for a lag")
 def test_a_line_that_returns_to_a_market_that_stands_still_does_not_lag() -> None:
     world = World(["BTC/USD"], seed=31, rate=0.0)
 
@@ -224,7 +223,6 @@ def test_a_line_that_returns_to_a_market_that_stands_still_does_not_lag() -> Non
     world.run(main())
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="Arbiter.read_book compares the age of what was never proven")
 @pytest.mark.fault("D04", kind="D")
 def test_a_pair_whose_checksums_never_agreed_can_be_read_as_what_it_is() -> None:
     world = World(["BTC/USD"], seed=32)

@@ -16,8 +16,9 @@ SEEDS = seeds() if "KRAKEN_FAST_SEEDS" in os.environ else range(20)
 
 FOUND = {
     236: "a line that came up half-open and answered nothing was kept, for only answers arm the watch of silence",
-    85: "an order that REST accepted late, and whose end lay in a gap of the stream, was taken to live for ever; and "
-    "one was called not placed while the stream, 5 s late and overtaken by pongs, had yet to tell of it",
+    85: "an order that REST accepted late, and whose end lay in a gap of the stream, was taken to live for ever",
+    22: "an order of which only old fills were told stayed open in the account, for none of them says that it ended",
+    102: "more fills in an instant than a snapshot holds: REST was waited for a minute, and the gap declared lost",
 }
 """Seeds that broke something, kept for ever."""
 
