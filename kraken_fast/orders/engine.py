@@ -377,6 +377,10 @@ class OrderCore:
             if order is not None and not row.recovered and not (snapshot and row.exec_type == "trade"):
                 named.add(order.name)
                 self.resolution.seen(order.name)
+        if rows and not snapshot and self._offset_ns is not None:
+            happened_ns = rows[0].timestamp_ns
+            if happened_ns is not None and not rows[0].recovered:
+                self.resolution.streamed(now_ns + self._offset_ns - happened_ns, now_ns)
         if snapshot:
             self._was_snapshot = True
             self.resolution.listed(now_ns)

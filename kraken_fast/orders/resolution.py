@@ -47,6 +47,10 @@ DOUBT_STREAM_NS = 3 * SECOND_NS
 
 PING_AGAIN_NS = SECOND_NS // 4
 
+LAG_KEPT_NS = 60 * SECOND_NS
+"""The stream is taken to be as late as it was at worst for so long. A proof waits for it; if that takes too long, by
+queries."""
+
 REST_LAG_S = 60.0
 """How far REST was seen behind the engine. Source: rest.md section 12; faults.md E16."""
 
@@ -159,6 +163,7 @@ class Resolution:
         self._pinged_ns: int | None = None
         self._pong_epoch_ns = 0
         self._listed_ns = 0
+        self._lag_seen_ns = self._lag_seen_at_ns = 0
         self._closed_pages = 1
         self._is_sweeping = False
         self._doubts_ns = self._doubted_ns = self._checks_ns = 0
@@ -190,6 +195,11 @@ class Resolution:
     def listed(self, now_ns: int) -> None:
         """The stream listed all open orders; from here on it tells what opens."""
         self._listed_ns = now_ns
+
+    def streamed(self, late_ns: int, now_ns: int) -> None:
+        """An event came so long after it happened: a pong may overtake what the stream still holds."""
+        if late_ns >= self._lag_seen_ns or now_ns >= self._lag_seen_at_ns + LAG_KEPT_NS:
+            self._lag_seen_ns, self._lag_seen_at_ns = max(0, late_ns), now_ns
 
     def pong(self, time_in_ns: int) -> None:
         """The exchange received a ping of this line at this time of its own."""
@@ -268,7 +278,7 @@ class Resolution:
 
     def _is_past(self, search: _Search) -> bool:
         """Whether the stream is proven to have told all up to the deadline."""
-        return self._pong_epoch_ns >= _times_of(search)[2] + PROVEN_AFTER_NS
+        return self._pong_epoch_ns >= _times_of(search)[2] + PROVEN_AFTER_NS + self._lag_seen_ns
 
     def _watch_stream(self, search: _Search, now_ns: int, due: Due, times: list[int]) -> None:
         _, deadline_ns, deadline_epoch_ns = _times_of(search)

@@ -251,8 +251,8 @@ class RestCore:
         self._sender.counter.reserved = wanted
 
     def can_afford(self, points: float) -> bool:
-        """Tell whether private reads of so many points could be made now, without using what is reserved."""
-        return self._sender.private.wait_s(points) == 0
+        """Tell whether private reads of so many points could be made now: none waits, none are reserved."""
+        return self._sender.private.waiting == 0 and self._sender.private.wait_s(points) == 0
 
     # Calling -----------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,23 @@ def test_a_pong_from_before_the_deadline_proves_nothing() -> None:
     assert s.at(19.1).sweep is not None, "without proof by the stream, by queries"
 
 
+def test_a_stream_that_was_late_proves_nothing_until_it_cannot_be_that_late() -> None:
+    s = scene()
+    s.resolution.streamed(round(0.4 * S), 11 * S)
+    s.at(16)
+    s.resolution.pong(EPOCH + round(15.8 * S))
+    s.at(17.1)
+    assert s.order.state is OrderState.UNKNOWN
+    s.resolution.pong(EPOCH + round(15.9 * S))
+    s.at(17.2)
+    assert s.order.state is OrderState.NOT_PLACED
+    s = scene()
+    s.resolution.streamed(5 * S, 11 * S)
+    s.resolution.pong(EPOCH + round(17.9 * S))
+    s.at(18)
+    assert s.order.state is OrderState.UNKNOWN and s.at(19).sweep is not None, "then by queries"
+
+
 def test_a_gap_at_any_time_leads_to_queries() -> None:
     for gap_at in (12, 14, 16.5):
         s = scene()
