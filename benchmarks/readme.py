@@ -1,6 +1,6 @@
 """Write the newest kept figures into README.md: `python -m benchmarks.readme [--check]`.
 
-The table stands between two markers and is never edited by hand. `--check` writes nothing and fails where README and
+The tables stand between markers and are never edited by hand. `--check` writes nothing and fails where README and
 results differ.
 """
 
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from typing import Any
 
-from . import ROOT
+from . import ROOT, reliability
 from .gates import HERE, Gate, load, with_unit
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- figures: python -m benchmarks.readme -->", "<!-- end of figures -->"
+MARKERS = "<!-- {}: python -m benchmarks.readme -->\n", "\n<!-- end of {} -->"
 
 QUOTED = (
     "decode.book_ns", "decode.book_p99_ns", "decode.book_vs_orjson", "decode.book_vs_idiomatic",
@@ -44,22 +43,25 @@ def row(gate: Gate, measured: float) -> str:
     return f"| {gate.promise} | {bound} {with_unit(gate.goal, gate.unit)} | {with_unit(measured, gate.unit)}{verdict} |"
 
 
-def section(run: dict[str, Any]) -> str:
-    """Give what stands between the markers."""
+def figures(run: dict[str, Any]) -> list[str]:
+    """Give what was measured, as lines."""
     gates = {gate.figure: gate for gate in load()}
     machine = run["machine"]
     origin = f"{machine['cpu']}, Python {machine['python']}, commit {run['commit']}, by `{run['command']}`"
-    return "\n".join(
-        [
-            BEGIN,
-            f"Measured {run['date'][:10]} on {origin}.",
-            "",
-            "| what | promised | measured |",
-            "|---|---|---|",
-            *(row(gates[figure], run["figures"][figure]) for figure in QUOTED),
-            END,
-        ]
-    )
+    return [
+        f"Measured {run['date'][:10]} on {origin}.",
+        "",
+        "| what | promised | measured |",
+        "|---|---|---|",
+        *(row(gates[figure], run["figures"][figure]) for figure in QUOTED),
+    ]
+
+
+def trials() -> list[str]:
+    """Give what was done to break it, as lines."""
+    found = reliability.rows(reliability.lines_of(reliability.RESULTS))
+    table = [f"| {what} | {text} | {at[:10]} |" for what, text, at in found]
+    return ["| what | how much | when |", "|---|---|---|", *table]
 
 
 def main() -> int:
@@ -67,13 +69,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail where they differ")
     options = parser.parse_args()
-    old = README.read_text()
-    pattern = re.compile(re.escape(BEGIN) + ".*" + re.escape(END), re.DOTALL)
-    text = section(newest())
-    new, count = pattern.subn(lambda _: text, old)
-    if count != 1:
-        print(f"README.md needs one pair of markers: {BEGIN} ... {END}")
-        return 1
+    old = new = README.read_text()
+    for name, lines in (("figures", figures(newest())), ("trials", trials())):
+        begin, end = (marker.format(name) for marker in MARKERS)
+        before, opened, rest = new.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (opened and closed):
+            print(f"README.md needs one pair of markers: {begin.strip()} ... {end.strip()}")
+            return 1
+        new = before + begin + "\n".join(lines) + end + after
     if options.check:
         print(f"README.md {'quotes' if new == old else 'differs from'} the newest results")
         return int(new != old)
