@@ -13,7 +13,7 @@ class BalanceUpdate(Packed):
         self,
         *,
         asset: str,
-        balance: Decimal | int,
+        balance: Decimal | int | None,
         timestamp_ns: int | None = None,
         snapshot: bool = False,
         recovered: bool = True,
@@ -43,7 +43,7 @@ class BalanceUpdate(Packed):
     @property
     def asset_class(self) -> str | None: ...
     @property
-    def balance(self) -> Decimal: ...
+    def balance(self) -> Decimal | None: ...
     @property
     def amount(self) -> Decimal | None: ...
     @property

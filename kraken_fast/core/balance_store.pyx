@@ -114,7 +114,7 @@ cdef class BalanceUpdate(Packed):
 
     @property
     def balance(self):
-        """What there is of the asset, in all wallets together."""
+        """What there is of the asset, in all wallets together; None if REST told the entry and not this."""
         return self.decimal(BALANCE_BALANCE)
 
     @property
@@ -301,7 +301,7 @@ cdef class BalanceStore(Sequenced):
         return tuple(self._entries.records())
 
     def apply(self, BalanceUpdate update not None):
-        """Take in an entry that did not come from the stream. One older than what is held moves no total.
+        """Take in an entry that did not come from the stream. It moves no total if it is old, or tells no balance.
 
         Returns:
             Whether it was new.
@@ -310,7 +310,7 @@ cdef class BalanceStore(Sequenced):
         if self._is_copy(update):
             self.copies += 1
             return False
-        if held is not None and (update.timestamp_ns or 0) < (held.last.timestamp_ns or 0):
+        if update.balance is None or held is not None and (update.timestamp_ns or 0) < (held.last.timestamp_ns or 0):
             self._entries.add(update)
             return True
         return self.take(update, True) == OK

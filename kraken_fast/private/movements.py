@@ -34,7 +34,7 @@ def update_of(entry: LedgerEntry) -> BalanceUpdate:
     """Make an update of what REST tells of a movement; in which wallet it was, REST does not say."""
     return BalanceUpdate(
         asset=entry.asset,
-        balance=entry.balance if entry.balance is not None else 0,
+        balance=entry.balance,
         timestamp_ns=entry.exch_ns,
         amount=entry.amount,
         fee=entry.fee,

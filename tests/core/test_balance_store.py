@@ -99,6 +99,11 @@ def test_an_entry_found_afterwards_moves_no_newer_total() -> None:
     assert store.apply(newer)
     assert store.get("USD") == D(70)
     assert [entry.ledger_id for entry in store.entries] == ["L2", "L1", "L3"]
+    before_bare = store.get("USD")  # an entry that tells no balance moves none
+    bare = BalanceUpdate(asset="USD", balance=None, ledger_id="L8", amount=D(-1), timestamp_ns=2**62)
+    assert store.apply(bare)
+    assert store.entries[-1] is bare
+    assert store.get("USD") == before_bare
 
 
 @pytest.mark.parametrize("row", [holding("USD", "1.5", ("earn", "bonded", "1.5")), entry("X", "L", "-1.0", "2.0")])
