@@ -18,8 +18,9 @@ def restored(records: Iterable[Mapping[str, Any]]) -> list[Order]:
     for record in records:
         kind = record.get("k")
         if kind in ("add", "edit", "batch"):
+            inherited = _terms_of(record.get("r"), open_orders.values())
             for name, params in zip(record["n"], _params_of(record), strict=True):
-                open_orders[name] = _order(name, params, record)
+                open_orders[name] = _order(name, {**inherited, **params}, record)
         elif kind == "ack" and record["n"] in open_orders:
             open_orders[record["n"]].order_id = record["o"]
         elif kind == "amend" and record["n"] in open_orders:
@@ -31,6 +32,16 @@ def restored(records: Iterable[Mapping[str, Any]]) -> list[Order]:
         elif kind == "end":
             open_orders.pop(record["n"], None)
     return list(open_orders.values())
+
+
+def _terms_of(order_id: str | None, orders: Iterable[Order]) -> dict[str, Any]:
+    """Give the terms of the order that an edit replaces, of which it names only those that change."""
+    old = next((order for order in orders if order_id and order.order_id == order_id), None)
+    if old is None:
+        return {}
+    now = {"order_qty": old.order_qty, "limit_price": old.limit_price}
+    terms = {**old.params, **{name: value for name, value in now.items() if value is not None}}
+    return {name: value for name, value in terms.items() if name not in ("cl_ord_id", "conditional")}
 
 
 def _params_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
