@@ -62,7 +62,9 @@ def rows(lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
     if planted:
         caught = [line for line in planted.values() if line["seed"] is not None]
         seeds_max = max((line["seed"] + 1 for line in caught), default=0)
-        text = f"{len(caught)} of {len(names)}, within {seeds_max} seeds; tests/planted.py --list names them"
+        text = f"{len(caught)} of {len(planted)}, within {seeds_max} seeds; tests/planted.py --list names them"
+        if left := len(names) - len(planted):
+            text += f" and {left} more, not hunted since they were written"
         yield "planted bugs caught", text, min(line["at"] for line in planted.values())
     targets: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
