@@ -159,6 +159,12 @@ async def test_out_of_descriptors_a_new_line_waits_and_the_old_one_lives() -> No
 @pytest.mark.fault("P05", kind="L")
 async def test_the_hot_path_makes_no_garbage_for_the_collector() -> None:
     """Thousands of messages leave no tracked object behind and nothing for the collector to find."""
+
+    def held(*packages: str) -> int:
+        return sum(str(type(each).__module__).startswith(packages) for each in gc.get_objects())
+
+    gc.collect()
+    of_others = held("kraken_fast.core")  # what other tests of this process left alive
     async with (
         Exchange(["BTC/USD", "ETH/USD"], seed=5, rate=300.0) as box,
         kraken_fast.connect(["BTC/USD", "ETH/USD"], ws_url=box.ws_url, rest_url=box.rest_url) as feed,
@@ -170,15 +176,13 @@ async def test_the_hot_path_makes_no_garbage_for_the_collector() -> None:
         gc.disable()
         try:
             # The box lives in this process too: only objects of the client's core and transport count.
-            kinds = ("kraken_fast.core", "picows")
-            before = sum(str(type(each).__module__).startswith(kinds) for each in gc.get_objects())
+            before = held("kraken_fast.core", "picows")
             messages = session.decoder.messages
             await asyncio.sleep(1.5)
             taken = session.decoder.messages - messages
-            after = sum(str(type(each).__module__).startswith(kinds) for each in gc.get_objects())
+            after = held("kraken_fast.core", "picows")
             assert taken > 200
-            core = [each for each in gc.get_objects() if str(type(each).__module__).startswith("kraken_fast.core")]
-            assert len(core) < 100, "a store per symbol, not an object per message"
+            assert held("kraken_fast.core") - of_others < 100, "a store per symbol, not an object per message"
             assert after - before < taken // 10
         finally:
             gc.enable()
