@@ -263,7 +263,7 @@ def simulate(
         _tell(results, failed, as_json=as_json)
         if failed:
             first = next(each for each, result in zip(plans, results, strict=True) if result.failure)
-            kept = Path(f"plan-{first.seed}.json") if plan is None else plan
+            kept = Path(f"plan-{first.seed}.json")
             _explain(first, failed[0], chosen, strategy, kept, shrink_runs, as_json=as_json)
             fail(f"{len(failed)} of {len(results)} seeds failed", Status.CHECK_FAILED)
 
