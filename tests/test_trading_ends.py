@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +65,26 @@ async def close_rest(*all_trading: Any) -> None:
         await trading.account.rest.close()
 
 
+@asynccontextmanager
+async def child(ex: Exchange, folder: Path, loop: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run CHILD in a process of its own, which does not outlive the test."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, str(key_of(ex, folder)), str(folder), ex.ws_auth_url, ex.ws_url, ex.rest_url, loop,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "HOME": str(folder), "XDG_STATE_HOME": str(folder)},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
 @pytest.mark.fault("P08", kind="L")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_a_sigterm_cancels_what_is_open_and_ends_the_process_with_143(tmp_path: Path, loop: str) -> None:
     async with box() as ex:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", CHILD, str(key_of(ex, tmp_path)), str(tmp_path), ex.ws_auth_url, ex.ws_url,
-            ex.rest_url, loop, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
-        )  # fmt: skip
-        try:
+        async with child(ex, tmp_path, loop) as process:
             assert process.stdout is not None
             async with asyncio.timeout(20):
                 assert await process.stdout.readline() == b"placed\n"
@@ -81,9 +92,6 @@ async def test_a_sigterm_cancels_what_is_open_and_ends_the_process_with_143(tmp_
                 assert order.live
                 process.send_signal(signal.SIGTERM)
                 _, told = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
         assert process.returncode == 128 + signal.SIGTERM, told.decode()
         assert ex.account.orders[order.order_id].status == "canceled", told.decode()
         assert b"Traceback" not in told and ex.api_secret.encode() not in told
@@ -94,21 +102,13 @@ async def test_a_sigterm_while_it_opens_ends_the_process_with_143(tmp_path: Path
     """Nothing was placed: what was opened is closed, and nobody waits for a line that does not come."""
     async with box() as ex:
         ex.faults.inject("no_snapshot", channel="executions")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", CHILD, str(key_of(ex, tmp_path)), str(tmp_path), ex.ws_auth_url, ex.ws_url,
-            ex.rest_url, "asyncio", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
-        )  # fmt: skip
-        try:
+        async with child(ex, tmp_path, "asyncio") as process:
             async with asyncio.timeout(30):
                 while not (tmp_path / "orders.journal").exists():
                     await asyncio.sleep(0.05)
                 await asyncio.sleep(0.5)
                 process.send_signal(signal.SIGTERM)
                 _, told = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
         assert process.returncode == 128 + signal.SIGTERM, told.decode()
         assert b"Traceback" not in told and not ex.account.orders
 
